@@ -1,0 +1,238 @@
+//! What a user writes about sinks.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use foghorn_kafka::Properties;
+use serde::Deserialize;
+use tokio::runtime::Handle;
+
+use crate::duration;
+use crate::kafka::KafkaSink;
+use crate::ndjson::NdjsonSink;
+use crate::secret::Secret;
+use crate::sink::Sink;
+use crate::webhook::WebhookSink;
+
+/// One sink. Names must differ: a sink's place in the outbox is remembered by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum SinkConfig {
+    /// A topic of `CloudEvents`.
+    Kafka(KafkaSinkConfig),
+    /// An HTTP receiver of Alertmanager's webhook, version 4.
+    Webhook(WebhookConfig),
+    /// Lines of JSON.
+    Ndjson(NdjsonConfig),
+}
+
+/// A topic of `CloudEvents`, one record a revision, keyed by the incident's id.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSinkConfig {
+    /// Name of the sink.
+    pub name: String,
+    /// `host:port[,host:port…]`; short for the property `bootstrap.servers`.
+    #[serde(default)]
+    pub brokers: Option<String>,
+    /// librdkafka's properties, by its names.
+    #[serde(default)]
+    pub properties: BTreeMap<String, Secret>,
+    /// Properties whose values stand in files: secrets.
+    #[serde(default)]
+    pub property_files: BTreeMap<String, PathBuf>,
+    /// Topic; best a compacted one.
+    pub topic: String,
+    /// The `source` of the events: which Foghorn this is.
+    #[serde(default = "default_source")]
+    pub source: String,
+}
+
+/// An HTTP receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Name of the sink, and of the `receiver` in the body.
+    pub name: String,
+    /// Where to; `http` or `https`. Exactly one of this and `url_file`.
+    #[serde(default)]
+    pub url: Option<Secret>,
+    /// A file that holds the URL, where the URL is a secret.
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// Further headers whose values stand in files (`Authorization`, say).
+    #[serde(default)]
+    pub header_files: BTreeMap<String, PathBuf>,
+    /// For a whole request; default 10 s.
+    #[serde(
+        default = "default_timeout",
+        deserialize_with = "duration::deserialize"
+    )]
+    pub timeout: Duration,
+    /// A file with a key: bodies are signed, in the header `X-Foghorn-Signature: sha256=<hex>`
+    /// (HMAC-SHA256 of the body).
+    #[serde(default)]
+    pub hmac_secret_file: Option<PathBuf>,
+    /// Where people reach this Foghorn, for links.
+    #[serde(default)]
+    pub external_url: String,
+    /// An HTTP proxy. The environment's proxy settings are not used.
+    #[serde(default)]
+    pub proxy: Option<Secret>,
+}
+
+/// Lines of JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NdjsonConfig {
+    /// Name of the sink.
+    pub name: String,
+    /// A file to append to, or `-` for standard output.
+    #[serde(default = "default_path")]
+    pub path: PathBuf,
+}
+
+/// A sink cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("sink `{name}`: {why}")]
+pub struct SinkError {
+    /// Which sink.
+    pub name: String,
+    /// Why; holds no secret.
+    pub why: String,
+}
+
+fn default_source() -> String {
+    "foghorn".to_owned()
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn default_path() -> PathBuf {
+    PathBuf::from("-")
+}
+
+impl SinkConfig {
+    /// The sink's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Kafka(config) => &config.name,
+            Self::Webhook(config) => &config.name,
+            Self::Ndjson(config) => &config.name,
+        }
+    }
+}
+
+/// Sets a sink up; reads its secrets, and connects to nothing yet. `runtime` (a multi-threaded one)
+/// drives what is asynchronous.
+///
+/// # Errors
+/// A file cannot be read, or a setting is refused.
+pub fn build(config: &SinkConfig, runtime: &Handle) -> Result<Box<dyn Sink>, SinkError> {
+    let error = |why: String| SinkError {
+        name: config.name().to_owned(),
+        why,
+    };
+    if config.name().is_empty() {
+        return Err(error("a sink needs a name".to_owned()));
+    }
+    Ok(match config {
+        SinkConfig::Kafka(config) => Box::new(KafkaSink::open(config).map_err(error)?),
+        SinkConfig::Webhook(config) => {
+            Box::new(WebhookSink::new(config, runtime.clone()).map_err(error)?)
+        }
+        SinkConfig::Ndjson(config) => {
+            let sink = NdjsonSink::open(&config.name, &config.path);
+            Box::new(sink.map_err(|io| error(format!("{}: {io}", config.path.display())))?)
+        }
+    })
+}
+
+/// Properties as librdkafka gets them: with the brokers, and with secrets from files.
+pub(crate) fn properties(
+    brokers: Option<&str>,
+    plain: &BTreeMap<String, Secret>,
+    files: &BTreeMap<String, PathBuf>,
+) -> Result<Properties, String> {
+    let mut all: BTreeMap<_, _> = plain
+        .iter()
+        .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
+        .collect();
+    if let Some(brokers) = brokers {
+        all.insert("bootstrap.servers".to_owned(), brokers.to_owned());
+    }
+    for (name, path) in files {
+        all.insert(name.clone(), Secret::read(path)?.reveal().to_owned());
+    }
+    if !all.contains_key("bootstrap.servers") {
+        return Err("says neither `brokers` nor the property `bootstrap.servers`".to_owned());
+    }
+    Properties::new(all).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str, expect: Result<&str, &str>) {
+        match (serde_json::from_str::<SinkConfig>(json), expect) {
+            (Ok(config), Ok(name)) => {
+                assert_eq!(config.name(), name);
+                assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+            }
+            (Err(error), Err(word)) => assert!(error.to_string().contains(word), "{error}"),
+            (got, expect) => panic!("{got:?}, expected {expect:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_each_type_and_hides_secrets() {
+        check(r#"{"type":"ndjson","name":"out"}"#, Ok("out"));
+        check(
+            r#"{"type":"webhook","name":"pager","url":"https://x/hunter2","headers":{"X-Key":"hunter2"},"timeout":"3s"}"#,
+            Ok("pager"),
+        );
+        check(
+            r#"{"type":"kafka","name":"bus","topic":"incidents","properties":{"sasl.password":"hunter2"}}"#,
+            Ok("bus"),
+        );
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        check(r#"{"type":"ndjson","name":"out","pth":"x"}"#, Err("pth"));
+        check(
+            r#"{"type":"webhook","name":"pager","timeout":"3"}"#,
+            Err("not a duration"),
+        );
+        check(r#"{"type":"pigeon","name":"x"}"#, Err("pigeon"));
+    }
+
+    #[test]
+    fn properties_come_together_from_three_places() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hunter2\n").unwrap();
+        let plain = BTreeMap::from([("linger.ms".to_owned(), Secret::new("5"))]);
+        let files = BTreeMap::from([("sasl.password".to_owned(), file.path().to_owned())]);
+        let all = properties(Some("localhost:9092"), &plain, &files).unwrap();
+        assert_eq!(all.get("bootstrap.servers"), Some("localhost:9092"));
+        assert_eq!(all.get("sasl.password"), Some("hunter2"));
+        assert!(
+            properties(None, &plain, &files)
+                .unwrap_err()
+                .contains("brokers")
+        );
+        let denied = BTreeMap::from([("acks".to_owned(), Secret::new("0"))]);
+        assert!(
+            properties(Some("localhost:9092"), &denied, &BTreeMap::new())
+                .unwrap_err()
+                .contains("acks")
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! Sinks: what takes incidents to the outside, each at its own pace.
+//!
+//! Owns delivery: order, retries, backoff, coalescing, idempotency keys, dead letters. A sink that
+//! is down holds back only itself; what it has not delivered waits in the outbox, which this room
+//! sees through [`Backlog`]. Does not know why anything was sent.
+
+mod backlog;
+mod backoff;
+mod config;
+mod courier;
+mod dead_letter;
+mod duration;
+mod emitter;
+mod hmac;
+mod kafka;
+mod metrics;
+mod ndjson;
+mod retry_after;
+mod secret;
+mod sink;
+mod webhook;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use backlog::{Backlog, Pending};
+pub use config::{KafkaSinkConfig, NdjsonConfig, SinkConfig, SinkError, WebhookConfig, build};
+pub use dead_letter::{DeadLetter, DeadLetterConfig, DeadLetterError, DeadLetterSink};
+pub use emitter::{Emitter, SinkStatus};
+pub use kafka::KafkaSink;
+pub use metrics::SinkMetrics;
+pub use ndjson::NdjsonSink;
+pub use secret::Secret;
+pub use sink::{Delivered, DeliveryError, Sink};
+pub use webhook::WebhookSink;

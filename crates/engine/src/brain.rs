@@ -1,0 +1,392 @@
+//! The brain: core, sequencer and correlator behind one door. Pure: time is an argument.
+//!
+//! Its owner moves records through intakes and shards, and then, again and again:
+//! 1. [`Brain::advance`] decides what happened and gives the entries to write down;
+//! 2. the owner makes them durable;
+//! 3. [`Brain::fold`] gives what follows from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use foghorn_correlate::{Correlator, Input};
+use foghorn_eval::catalog::Catalog;
+use foghorn_eval::intake::Said;
+use foghorn_eval::shard::Shard;
+use foghorn_model::{AlertId, AlertState, Incident, MatchKind, Offset, Partition, Reason, Signal, Timestamp, TransitionKind};
+
+use crate::core::Core;
+use crate::entry::{Command, Entry, Pin, RuleFile};
+use crate::history::History;
+use crate::sequencer::{Decision, PartitionState, Patience, Skip, decide};
+use crate::view::{AlertView, View};
+
+/// What the sources look like to the brain.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Partitions that are read.
+    pub partitions: BTreeMap<Partition, PartitionState>,
+    /// Names of the sources, by position in the config.
+    pub names: Vec<String>,
+}
+
+/// What [`Brain::advance`] found.
+#[derive(Debug, Default)]
+pub struct Advance {
+    /// Entries to make durable, in this order, before [`Brain::fold`] sees them.
+    pub entries: Vec<Entry>,
+    /// Partitions to pin at their positions: tell the intakes, give the pins to
+    /// [`Brain::pinned`], and call again.
+    pub wanted: BTreeMap<Partition, (Timestamp, Skip)>,
+    /// Partitions that hold some tick back, with the earliest tick that waits.
+    pub waiting: BTreeMap<Partition, Timestamp>,
+}
+
+/// See the module's text.
+pub struct Brain {
+    core: Core,
+    correlator: Correlator,
+    patience: Patience,
+    view: Arc<View>,
+    /// Pins taken since the last advance, to be written before the tick that they let go.
+    pins: Vec<Pin>,
+    /// Partitions that are left behind, with the tick that they were pinned to.
+    blind: BTreeMap<Partition, Timestamp>,
+    /// Arrivals below these positions are in the log already.
+    logged: BTreeMap<Partition, Offset>,
+    /// The positions and watermarks that the log was last told of.
+    read: BTreeMap<Partition, (Offset, Timestamp)>,
+    /// Most ticks that one advance closes, so that effects leave in between.
+    ticks_at_once: usize,
+    /// No tick after this one closes.
+    last_tick: Timestamp,
+    /// Whether correlation's now follows event time (a replay) in place of wall time.
+    event_now: bool,
+}
+
+impl Brain {
+    /// A brain that has seen nothing.
+    pub fn new(core: Core, correlator: Correlator, patience: Patience, view: Arc<View>) -> Self {
+        let brain = Self {
+            core,
+            correlator,
+            patience,
+            view,
+            pins: Vec::new(),
+            blind: BTreeMap::new(),
+            logged: BTreeMap::new(),
+            read: BTreeMap::new(),
+            ticks_at_once: 64,
+            last_tick: Timestamp::MAX,
+            event_now: false,
+        };
+        brain.publish_groups();
+        brain
+    }
+
+    /// Correlation's now follows the low watermark of all sources: for replays.
+    pub fn follow_event_time(&mut self) {
+        self.event_now = true;
+    }
+
+    /// No tick after this one closes: where a recording ends.
+    pub fn stop_at(&mut self, last_tick: Timestamp) {
+        self.last_tick = last_tick;
+    }
+
+    /// Event time begins: the entry that says so.
+    pub fn start(&mut self, origin: Timestamp, silent_until: Timestamp) -> Entry {
+        self.core.start(origin, silent_until);
+        Entry::Start { origin, silent_until }
+    }
+
+    /// Comes back from a log: correlation folds it again (what it said then was said then), groups
+    /// obey it. `begin` is the instant from which the sources are read again.
+    pub fn recover(&mut self, entries: &[Entry], begin: Timestamp) -> History {
+        let history = History::read(entries);
+        let mut incidents = Vec::new();
+        for entry in entries {
+            self.correlate(entry, &mut incidents);
+        }
+        incidents.iter().for_each(|incident| self.publish_incident(incident));
+        let silent = history.start.map_or(Timestamp::MIN, |(_, silent)| silent);
+        self.core.start(begin, silent);
+        for (key, group) in &history.groups {
+            if let Some(closed) = group.closed {
+                self.core.resume(key, closed, group.open.clone());
+            }
+        }
+        self.logged = history.positions.clone();
+        history
+    }
+
+    /// The pins that were taken at the intakes' positions.
+    pub fn pinned(&mut self, pin: Pin, skip: Skip) {
+        self.pins.push(pin);
+        if skip == Skip::Blind {
+            self.blind.insert(pin.partition, pin.tick);
+        }
+    }
+
+    /// Decides what has happened: arrivals first, then every tick that may close, lowest first.
+    pub fn advance(&mut self, said: Vec<Said>, sources: &Sources, shards: &mut [&mut Shard], wall: Timestamp) -> Advance {
+        let mut advance = Advance::default();
+        for said in said {
+            self.arrive(said, &mut advance.entries);
+        }
+        advance.entries.extend(self.pins.drain(..).map(Entry::Pin));
+        // A partition that has moved past its pin by itself is seen again.
+        self.blind.retain(|partition, tick| {
+            sources.partitions.get(partition).is_some_and(|state| state.progress.watermark <= *tick)
+        });
+        for _ in 0..self.ticks_at_once {
+            if !self.close_one(sources, shards, wall, &mut advance) {
+                break;
+            }
+        }
+        let now = if self.event_now { low_watermark(sources) } else { Some(wall) };
+        let due = self.correlator.next_deadline().is_some_and(|deadline| now.is_some_and(|now| deadline <= now));
+        let speaks = advance.entries.iter().any(|entry| match entry {
+            Entry::Tick { signals, .. } => !signals.is_empty(),
+            Entry::Arrival { .. } | Entry::Command(_) => true,
+            _ => false,
+        });
+        if let Some(now) = now.filter(|now| (due || speaks) && *now > self.correlator.now() && *now < Timestamp::MAX) {
+            // Before what speaks: it is said at this instant.
+            let at = advance.entries.iter().position(|entry| !matches!(entry, Entry::Pin(_))).unwrap_or(advance.entries.len());
+            advance.entries.insert(at, Entry::Timer { now });
+        }
+        advance
+    }
+
+    fn arrive(&mut self, said: Said, entries: &mut Vec<Entry>) {
+        let signals = self.core.arrive(&said);
+        if self.logged.get(&said.partition).is_some_and(|logged| said.offset < *logged) {
+            return;
+        }
+        let Said { partition, offset, changes, alerts, edges, .. } = said;
+        if !(signals.is_empty() && changes.is_empty() && alerts.is_empty() && edges.is_empty()) {
+            entries.push(Entry::Arrival { partition, offset, signals, changes, alerts, edges });
+        }
+    }
+
+    /// The partitions that a group reads, those that its recorders read among them.
+    fn partitions_of(&self, group: usize, sources: &Sources) -> BTreeMap<Partition, PartitionState> {
+        let mut groups = BTreeSet::from([group]);
+        let mut fresh = vec![group];
+        while let Some(group) = fresh.pop() {
+            fresh.extend(self.core.catalog().recorders(group).iter().filter(|recorder| groups.insert(**recorder)));
+        }
+        let reads = |partition: &Partition| {
+            groups.iter().any(|group| {
+                let wanted = &self.core.catalog().group(*group).sources;
+                let name = sources.names.get(partition.source as usize);
+                wanted.is_empty() || name.is_some_and(|name| wanted.contains(name))
+            })
+        };
+        sources.partitions.iter().filter(|(partition, _)| reads(partition)).map(|(p, s)| (*p, *s)).collect()
+    }
+
+    /// Closes the lowest tick that may close; whether there was one.
+    fn close_one(&mut self, sources: &Sources, shards: &mut [&mut Shard], wall: Timestamp, advance: &mut Advance) -> bool {
+        let mut order: Vec<_> = (0..self.core.catalog().rules.groups.len()).collect();
+        order.sort_by_key(|group| (self.core.next_tick(*group), *group));
+        for group in order {
+            let tick = self.core.next_tick(group);
+            if tick <= Timestamp::MIN || tick > self.last_tick || !self.core.recorders_done(group) {
+                continue;
+            }
+            let partitions = self.partitions_of(group, sources);
+            if partitions.is_empty() {
+                continue;
+            }
+            match decide(tick, &partitions, wall, self.core.is_replayed(group), self.patience) {
+                Decision::Close => {
+                    self.close(group, tick, &partitions, shards, advance);
+                    return true;
+                }
+                Decision::Pin(skips) => {
+                    for (partition, skip) in skips {
+                        let wanted = advance.wanted.entry(partition).or_insert((tick, skip));
+                        *wanted = (wanted.0.max(tick), wanted.1.max(skip));
+                    }
+                }
+                Decision::Wait(on) => {
+                    for partition in on {
+                        let first = advance.waiting.entry(partition).or_insert(tick);
+                        *first = tick.min(*first);
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    fn close(
+        &mut self,
+        group: usize,
+        tick: Timestamp,
+        partitions: &BTreeMap<Partition, PartitionState>,
+        shards: &mut [&mut Shard],
+        advance: &mut Advance,
+    ) {
+        let blind = partitions.keys().any(|partition| self.blind.contains_key(partition));
+        let replayed = self.core.is_replayed(group);
+        let signals = self.core.close(group, shards, blind);
+        if !replayed {
+            self.read_to(partitions, &mut advance.entries);
+            advance.entries.push(Entry::Tick { group: self.core.key(group).clone(), tick, signals });
+        }
+    }
+
+    /// Says how far partitions had been read, where that is news.
+    fn read_to(&mut self, partitions: &BTreeMap<Partition, PartitionState>, entries: &mut Vec<Entry>) {
+        let moved = |(partition, state): (&Partition, &PartitionState)| {
+            let now = (state.progress.next_offset, state.progress.watermark);
+            let news = self.read.insert(*partition, now) != Some(now);
+            news.then_some((*partition, now.0, now.1))
+        };
+        let positions: Vec<_> = partitions.iter().filter_map(moved).collect();
+        if !positions.is_empty() {
+            entries.push(Entry::Read { positions });
+        }
+    }
+
+    /// What follows from entries that are durable now: incident revisions, in order.
+    pub fn fold(&mut self, entries: &[Entry]) -> Vec<Incident> {
+        let mut incidents = Vec::new();
+        for entry in entries {
+            self.correlate(entry, &mut incidents);
+        }
+        for incident in &incidents {
+            self.publish_incident(incident);
+        }
+        self.publish_alerts(entries);
+        if entries.iter().any(|entry| matches!(entry, Entry::Tick { .. } | Entry::Rules { .. })) {
+            self.publish_groups();
+        }
+        incidents
+    }
+
+    fn correlate(&mut self, entry: &Entry, out: &mut Vec<Incident>) {
+        let correlator = &mut self.correlator;
+        match entry {
+            Entry::Tick { signals, .. } => {
+                signals.iter().for_each(|signal| correlator.fold(Input::Signal(signal), out));
+            }
+            Entry::Arrival { signals, changes, alerts, edges, .. } => {
+                edges.iter().for_each(|(client, server)| correlator.fold(Input::ServiceEdge { client, server }, out));
+                changes.iter().for_each(|change| correlator.fold(Input::Change(change), out));
+                signals.iter().for_each(|signal| correlator.fold(Input::Signal(signal), out));
+                alerts.iter().for_each(|alert| correlator.fold(Input::Outside(alert), out));
+            }
+            Entry::Timer { now } => correlator.fold(Input::Timer(*now), out),
+            Entry::Command(Command::Acknowledge { incident, by }) => {
+                let command = foghorn_correlate::Command::Acknowledge { incident: *incident, by: by.clone() };
+                correlator.fold(Input::Command(command), out);
+            }
+            Entry::Start { .. } | Entry::Rules { .. } | Entry::Read { .. } | Entry::Join { .. } | Entry::Pin(_) | Entry::Lowered { .. } => return,
+        }
+        correlator.flush(out);
+    }
+
+    /// When correlation wants to be woken, in its own now.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.correlator.next_deadline()
+    }
+
+    /// Takes new rules; the entries that say so and what ends with them.
+    pub fn reload(&mut self, catalog: Arc<Catalog>, files: Vec<RuleFile>, shards: &mut [&mut Shard]) -> Vec<Entry> {
+        let latest = (0..self.core.catalog().rules.groups.len()).filter_map(|group| self.core.closed(group)).max();
+        let first = self.core.catalog().rules.groups.first().map(|_| self.core.key(0).clone());
+        let (signals, map) = self.core.reload(Arc::clone(&catalog));
+        for shard in &mut *shards {
+            shard.reload(Arc::clone(&catalog), &map);
+        }
+        let mut entries = vec![Entry::Rules { files }];
+        if let (Some(group), Some(tick), false) = (first, latest, signals.is_empty()) {
+            entries.push(Entry::Tick { group, tick, signals });
+        }
+        entries
+    }
+
+    /// The core, to look at.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The correlator, to look at.
+    pub fn correlator(&self) -> &Correlator {
+        &self.correlator
+    }
+
+    /// The read model that this brain writes.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    fn publish_incident(&self, incident: &Incident) {
+        self.view.incidents.insert(incident.id, Arc::new(incident.clone()));
+    }
+
+    fn publish_groups(&self) {
+        self.view.set_groups(self.core.groups());
+    }
+
+    fn publish_alerts(&mut self, entries: &[Entry]) {
+        let signals = entries.iter().flat_map(|entry| match entry {
+            Entry::Tick { signals, .. } | Entry::Arrival { signals, .. } => signals.as_slice(),
+            _ => &[],
+        });
+        for signal in signals {
+            match signal {
+                Signal::Transition(t) => {
+                    let state = match t.kind {
+                        TransitionKind::Pending => AlertState::Pending,
+                        TransitionKind::Firing => AlertState::Firing,
+                        TransitionKind::Dropped | TransitionKind::Resolved => {
+                            self.view.alerts.remove(&t.alert);
+                            continue;
+                        }
+                    };
+                    let view = AlertView {
+                        id: t.alert,
+                        rule: t.rule.id,
+                        group: Arc::clone(&t.rule.group),
+                        name: Arc::clone(&t.rule.name),
+                        labels: t.labels.clone(),
+                        annotations: t.annotations.clone(),
+                        state,
+                        active_at: t.active_at,
+                        fired_at: t.fired_at,
+                        value: t.value,
+                        reason: t.reason.clone(),
+                    };
+                    self.view.alerts.insert(t.alert, Arc::new(view));
+                }
+                Signal::Match(m) if m.kind == MatchKind::First => {
+                    let id = AlertId::derive(m.rule.id, &m.labels, Timestamp::MIN);
+                    let active_at = self.view.alerts.get(&id).map_or(m.at, |known| known.active_at);
+                    let view = AlertView {
+                        id,
+                        rule: m.rule.id,
+                        group: Arc::clone(&m.rule.group),
+                        name: Arc::clone(&m.rule.name),
+                        labels: m.labels.clone(),
+                        annotations: m.annotations.clone(),
+                        state: AlertState::Firing,
+                        active_at,
+                        fired_at: Some(active_at),
+                        value: m.count as f64,
+                        reason: Reason::Matched { line: m.line.clone(), count: m.count },
+                    };
+                    self.view.alerts.insert(id, Arc::new(view));
+                }
+                Signal::Match(_) | Signal::Evidence(_) => {}
+            }
+        }
+    }
+}
+
+fn low_watermark(sources: &Sources) -> Option<Timestamp> {
+    sources.partitions.values().map(|state| state.progress.watermark).min()
+}

@@ -1,0 +1,17 @@
+//! The engine: N [`foghorn_eval`] shards (per series) and one core (across series), each a pure
+//! step over its inputs; the sequencer of ticks; the entries of the signal log; the read model.
+//!
+//! Knows no tokio, no Kafka and no disk.
+
+pub mod brain;
+pub mod core;
+pub mod entry;
+pub mod history;
+mod matches;
+pub mod sequencer;
+pub mod view;
+
+pub use brain::{Advance, Brain, Sources};
+pub use entry::{Command, Entry, GroupKey, Pin, RuleFile};
+pub use history::History;
+pub use view::{AlertView, GroupView, Health, RuleView, View};

@@ -1,0 +1,116 @@
+//! Match rules: per (rule, labels, partition, bucket of event time) a `first` on arrival and a
+//! `total` at the first tick past the bucket.
+
+use std::collections::BTreeMap;
+
+use foghorn_eval::intake::MatchHit;
+use foghorn_model::{
+    Labels, LabelsBuilder, MatchKind, MatchSignal, Partition, RuleRef, Signal, SignalId, Timestamp,
+};
+use foghorn_rules::plan::{Group, Rule};
+use foghorn_rules::template::TemplateContext;
+use serde::{Deserialize, Serialize};
+
+/// A late match may still open its bucket so long after the bucket's end, in milliseconds.
+const MEMORY_MS: i64 = 3_600_000;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Bucket {
+    count: u64,
+    last_at: Timestamp,
+    line: String,
+    told: bool,
+}
+
+/// State of one match rule.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RuleMatches {
+    buckets: BTreeMap<(Timestamp, Labels, Partition), Bucket>,
+}
+
+impl RuleMatches {
+    /// A record matched: the first of its bucket speaks.
+    pub(crate) fn arrive(&mut self, group: &Group, rule: &Rule, from: Partition, hit: &MatchHit, resolve_after_ms: i64) -> Option<Signal> {
+        let bucket = hit.at.next_slot(group.interval_ms, group.slot_ms) - group.interval_ms;
+        let labels = alert_labels(rule, &hit.labels);
+        if let Some(known) = self.buckets.get_mut(&(bucket, labels.clone(), from)) {
+            known.count += 1;
+            if hit.at >= known.last_at {
+                known.last_at = hit.at;
+                known.line.clone_from(&hit.line);
+            }
+            return None;
+        }
+        let new = Bucket { count: 1, last_at: hit.at, line: hit.line.clone(), told: false };
+        let signal = signal(group, rule, MatchKind::First, bucket, &labels, from, &new, resolve_after_ms);
+        self.buckets.insert((bucket, labels, from), new);
+        Some(signal)
+    }
+
+    /// A tick closed: buckets that lie before it say their totals.
+    pub(crate) fn tick(&mut self, group: &Group, rule: &Rule, tick: Timestamp, resolve_after_ms: i64) -> Vec<Signal> {
+        let past = |bucket: Timestamp| bucket + group.interval_ms <= tick;
+        let mut signals = Vec::new();
+        for ((bucket, labels, from), state) in &mut self.buckets {
+            if !past(*bucket) {
+                break;
+            }
+            if !std::mem::replace(&mut state.told, true) {
+                signals.push(signal(group, rule, MatchKind::Total, *bucket, labels, *from, state, resolve_after_ms));
+            }
+        }
+        while let Some(entry) = self.buckets.first_entry() {
+            if entry.key().0 + group.interval_ms + MEMORY_MS > tick {
+                break;
+            }
+            entry.remove();
+        }
+        signals
+    }
+}
+
+fn alert_labels(rule: &Rule, labels: &Labels) -> Labels {
+    let context = TemplateContext::new(labels, 1.0);
+    let mut builder = LabelsBuilder::default();
+    for (name, value) in labels.iter() {
+        builder.set(name, value);
+    }
+    for (name, template) in &rule.labels {
+        builder.set(name, &template.render(&context));
+    }
+    builder.set("alertname", &rule.name);
+    builder.build()
+}
+
+#[expect(clippy::too_many_arguments, reason = "one place builds the signal from all that it consists of")]
+fn signal(
+    group: &Group,
+    rule: &Rule,
+    kind: MatchKind,
+    bucket: Timestamp,
+    labels: &Labels,
+    from: Partition,
+    state: &Bucket,
+    resolve_after_ms: i64,
+) -> Signal {
+    let code = match kind {
+        MatchKind::First => "first",
+        MatchKind::Total => "total",
+    };
+    let context = TemplateContext::new(labels, state.count as f64);
+    let annotations =
+        Labels::from_pairs(rule.annotations.iter().map(|(name, template)| (name.as_str(), template.render(&context))));
+    Signal::Match(MatchSignal {
+        id: SignalId::matched(rule.id, labels, from, bucket, code),
+        rule: RuleRef { id: rule.id, group: std::sync::Arc::clone(&group.name), name: std::sync::Arc::clone(&rule.name) },
+        kind,
+        partition: from,
+        bucket,
+        at: state.last_at,
+        labels: labels.clone(),
+        annotations,
+        count: state.count,
+        line: state.line.clone(),
+        resolve_after_ms,
+    })
+}

@@ -1,0 +1,125 @@
+//! The read model: what API and console share with the engine. Written by the engine's thread
+//! after each step, read by anybody at any time.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dashmap::DashMap;
+use foghorn_model::{AlertId, AlertState, Incident, IncidentId, Labels, Reason, RuleId, Timestamp};
+use serde::Serialize;
+
+/// An alert as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertView {
+    /// Identity of this occurrence.
+    pub id: AlertId,
+    /// Its rule.
+    pub rule: RuleId,
+    /// Its rule's group.
+    pub group: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Labels, `alertname` among them.
+    pub labels: Labels,
+    /// Annotations, rendered.
+    pub annotations: Labels,
+    /// State.
+    pub state: AlertState,
+    /// Onset.
+    pub active_at: Timestamp,
+    /// When it began to fire.
+    pub fired_at: Option<Timestamp>,
+    /// Last value.
+    pub value: f64,
+    /// Why it is in this state.
+    pub reason: Reason,
+}
+
+/// Health of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Not evaluated yet.
+    Unknown,
+    /// Its last evaluation went well.
+    Ok,
+    /// Its last evaluation failed.
+    Err,
+    /// It names a metric that was not kept until now, and is silent for its longest range.
+    Warming,
+}
+
+/// A rule as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleView {
+    /// Identity.
+    pub id: RuleId,
+    /// Alert's name or recorded metric.
+    pub name: Arc<str>,
+    /// `alerting` or `recording`, as Prometheus' API says.
+    pub kind: &'static str,
+    /// Expression as written.
+    pub query: Arc<str>,
+    /// `for`, in milliseconds.
+    pub for_ms: i64,
+    /// `keep_firing_for`, in milliseconds.
+    pub keep_firing_ms: i64,
+    /// Health.
+    pub health: Health,
+    /// The last evaluation's error; empty where there is none.
+    pub last_error: String,
+    /// The last tick that it was evaluated at.
+    pub last_tick: Option<Timestamp>,
+}
+
+/// A group as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GroupView {
+    /// Name.
+    pub name: Arc<str>,
+    /// File.
+    pub file: Arc<str>,
+    /// Interval, in milliseconds.
+    pub interval_ms: i64,
+    /// The last tick that closed.
+    pub last_tick: Option<Timestamp>,
+    /// Its rules.
+    pub rules: Vec<RuleView>,
+}
+
+/// The read model. Cheap to share: everything inside is behind its own lock.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Latest revision of each incident that is open, or was within the retention.
+    pub incidents: DashMap<IncidentId, Arc<Incident>>,
+    /// Alerts that are pending or firing.
+    pub alerts: DashMap<AlertId, Arc<AlertView>>,
+    groups: RwLock<Arc<Vec<GroupView>>>,
+}
+
+impl View {
+    /// The groups, in (file, position) order.
+    pub fn groups(&self) -> Arc<Vec<GroupView>> {
+        Arc::clone(&self.groups.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the groups.
+    pub fn set_groups(&self, groups: Vec<GroupView>) {
+        *self.groups.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(groups);
+    }
+
+    /// Incidents, the most urgent first, then the latest.
+    pub fn incidents_by_urgency(&self) -> Vec<Arc<Incident>> {
+        let mut all: Vec<_> = self.incidents.iter().map(|entry| Arc::clone(entry.value())).collect();
+        all.sort_by(|a, b| {
+            (a.status, a.priority.level, b.updated_at, a.id).cmp(&(b.status, b.priority.level, a.updated_at, b.id))
+        });
+        all
+    }
+
+    /// Alerts in label order.
+    pub fn alerts_in_order(&self) -> Vec<Arc<AlertView>> {
+        let mut all: Vec<_> = self.alerts.iter().map(|entry| Arc::clone(entry.value())).collect();
+        all.sort_by(|a, b| a.labels.cmp(&b.labels).then(a.id.cmp(&b.id)));
+        all
+    }
+}

@@ -1,0 +1,369 @@
+//! The state machine: what a tick's result makes of a rule's alerts.
+//!
+//! Prometheus' `AlertingRule.Eval`: a new label set is pending from its tick on and fires once the
+//! condition has held for `for` (at once for 0); a missing one ends a pending alert at once and a
+//! firing one after `keep_firing_for`. A label set that returns after its end is a new alert.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use foghorn_model::{
+    AlertId, AlertState, Fingerprint, Labels, Reason, RuleRef, Signal, Timestamp, TransitionKind,
+};
+use foghorn_rules::plan::{Group, Rule, RuleKind};
+use serde::{Deserialize, Serialize};
+
+use super::active::{ActiveAlert, rule_ref};
+use super::render::Renderer;
+use crate::promql::EvalError;
+use crate::promql::cache::FingerprintMap;
+use crate::vector::Element;
+
+/// An element of a rule's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The element's labels, with the metric's name where it has one.
+    pub labels: Labels,
+    /// Its value.
+    pub value: f64,
+    /// Why a detector picked it; `None` where the condition alone decides.
+    pub reason: Option<Reason>,
+}
+
+/// The alerts of one rule that are pending or firing. Serialised as a list of them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<ActiveAlert>", into = "Vec<ActiveAlert>")]
+pub struct RuleAlerts {
+    /// By the fingerprint of the alert's labels.
+    active: BTreeMap<Fingerprint, ActiveAlert>,
+    /// From an element's labels to the alert's, for those that are rendered up to date.
+    by_element: FingerprintMap<Fingerprint, Fingerprint>,
+}
+
+/// A hit whose alert is known.
+struct Found {
+    key: Fingerprint,
+    hit: Hit,
+    /// What had to be rendered: labels and annotations.
+    fresh: Option<(Labels, Labels)>,
+}
+
+/// Longest condition text in a reason, in bytes.
+const CONDITION_MAX: usize = 120;
+
+impl RuleAlerts {
+    /// Takes in a tick's result and says what changed, in label order. `base` is the result without
+    /// its outermost comparison (see [`Condition`](crate::promql::Condition)): it tells a condition
+    /// that became false from data that is gone. `external` are the process' external labels.
+    ///
+    /// # Errors
+    /// [`EvalError::SameAlert`]: nothing changes. [`EvalError::Limit`]: all alerts of the rule end,
+    /// as in Prometheus, and `out` says so (with the reason *no data*: it is no all-clear).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a tick is all of these, and no two of them belong together"
+    )]
+    pub fn advance(
+        &mut self,
+        rule: &Rule,
+        group: &Group,
+        at: Timestamp,
+        hits: Vec<Hit>,
+        base: Option<&[Element]>,
+        external: &[(String, String)],
+        out: &mut Vec<Signal>,
+    ) -> Result<(), EvalError> {
+        let RuleKind::Alert {
+            for_ms,
+            keep_firing_ms,
+            ..
+        } = rule.kind
+        else {
+            return Ok(());
+        };
+        let name = rule_ref(rule, group);
+        let (found, keys) = self.find(Renderer::new(rule, external), hits)?;
+        let kept = |alert: &ActiveAlert| keeps_firing(alert, at, keep_firing_ms);
+        let count = keys.len()
+            + self
+                .active
+                .iter()
+                .filter(|(key, a)| !keys.contains(key) && kept(a))
+                .count();
+        if group.limit > 0 && count > group.limit {
+            self.end_all(&name, at, &Reason::NoData, out);
+            return Err(EvalError::Limit {
+                limit: group.limit,
+                count,
+            });
+        }
+        let mut changes = Vec::new();
+        self.end_missing(
+            &keys,
+            keep_firing_ms,
+            at,
+            &mut Base::new(base),
+            |alert, reason| {
+                changes.push(alert.ended(&name, at, reason));
+            },
+        );
+        for found in found {
+            self.hold(found, rule, for_ms, at, |alert, kind| {
+                changes.push(alert.transition(&name, kind, at, alert.reason.clone()));
+            });
+        }
+        say(changes, out);
+        Ok(())
+    }
+
+    /// Pending and firing alerts, in a fixed order (by the fingerprint of their labels).
+    pub fn active(&self) -> impl Iterator<Item = &ActiveAlert> {
+        self.active.values()
+    }
+
+    /// Whether nothing is pending or firing.
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// Ends all alerts because their rule is gone.
+    pub fn remove_all(&mut self, rule: &RuleRef, at: Timestamp, out: &mut Vec<Signal>) {
+        self.end_all(rule, at, &Reason::RuleRemoved, out);
+    }
+
+    /// Puts an alert back as it was. Its annotations are rendered anew at the next tick.
+    pub fn restore(&mut self, alert: ActiveAlert) {
+        self.active.insert(alert.labels.fingerprint(), alert);
+    }
+
+    /// Has everything rendered anew at the next tick: to be called when the rule's annotations or
+    /// the external labels may have changed (its identity does not cover them).
+    pub fn forget_rendered(&mut self) {
+        self.by_element.clear();
+    }
+
+    /// The alert of each hit. Changes nothing, so that an error leaves all as it was.
+    fn find(
+        &self,
+        renderer: Renderer<'_>,
+        hits: Vec<Hit>,
+    ) -> Result<(Vec<Found>, BTreeSet<Fingerprint>), EvalError> {
+        let mut keys = BTreeSet::new();
+        let mut all = Vec::with_capacity(hits.len());
+        let ignores_value = renderer.ignores_value();
+        for hit in hits {
+            let found = self.find_one(renderer, ignores_value, hit);
+            if !keys.insert(found.key) {
+                return Err(EvalError::SameAlert);
+            }
+            all.push(found);
+        }
+        Ok((all, keys))
+    }
+
+    /// Templates see an element's labels and value only: while both stay, so does what was rendered.
+    fn find_one(&self, renderer: Renderer<'_>, ignores_value: bool, hit: Hit) -> Found {
+        let known = self
+            .by_element
+            .get(&hit.labels.fingerprint())
+            .and_then(|key| self.active.get_key_value(key));
+        if let Some((key, alert)) = known
+            && alert.element == hit.labels
+            && (ignores_value || alert.value.to_bits() == hit.value.to_bits())
+        {
+            return Found {
+                key: *key,
+                hit,
+                fresh: None,
+            };
+        }
+        let labels = renderer.labels(&hit.labels, hit.value);
+        let annotations = renderer.annotations(&hit.labels, hit.value);
+        Found {
+            key: labels.fingerprint(),
+            hit,
+            fresh: Some((labels, annotations)),
+        }
+    }
+
+    /// Ends what has no hit, unless it is kept firing.
+    fn end_missing(
+        &mut self,
+        keys: &BTreeSet<Fingerprint>,
+        keep_firing_ms: i64,
+        at: Timestamp,
+        base: &mut Base<'_>,
+        mut ended: impl FnMut(&ActiveAlert, Reason),
+    ) {
+        let by_element = &mut self.by_element;
+        self.active.retain(|key, alert| {
+            if keys.contains(key) {
+                return true;
+            }
+            if keeps_firing(alert, at, keep_firing_ms) {
+                alert.keep_firing_since.get_or_insert(at);
+                return true;
+            }
+            by_element.remove(&alert.element.fingerprint());
+            ended(alert, base.end_of(&alert.element));
+            false
+        });
+    }
+
+    /// Takes in a hit: makes its alert, or keeps it up to date, and lets it fire when its time has
+    /// come.
+    fn hold(
+        &mut self,
+        found: Found,
+        rule: &Rule,
+        for_ms: i64,
+        at: Timestamp,
+        mut changed: impl FnMut(&ActiveAlert, TransitionKind),
+    ) {
+        let Found {
+            key,
+            hit:
+                Hit {
+                    labels: element,
+                    value,
+                    reason,
+                },
+            fresh,
+        } = found;
+        let is_new = !self.active.contains_key(&key);
+        let holds = || Reason::ConditionTrue {
+            value,
+            condition: condition_text(&rule.text),
+        };
+        if let Some((labels, annotations)) = fresh {
+            self.by_element.insert(element.fingerprint(), key);
+            let alert = self.active.entry(key).or_insert_with(|| ActiveAlert {
+                id: AlertId::derive(rule.id, &labels, at),
+                labels,
+                annotations: Labels::empty(),
+                element: element.clone(),
+                state: AlertState::Pending,
+                active_at: at,
+                fired_at: None,
+                value,
+                reason: reason.clone().unwrap_or_else(holds),
+                keep_firing_since: None,
+            });
+            if alert.element != element {
+                self.by_element.remove(&alert.element.fingerprint());
+                alert.element = element;
+            }
+            alert.annotations = annotations;
+        }
+        let Some(alert) = self.active.get_mut(&key) else {
+            return;
+        };
+        alert.value = value;
+        alert.keep_firing_since = None;
+        if alert.state == AlertState::Pending && at - alert.active_at >= for_ms {
+            alert.state = AlertState::Firing;
+            alert.fired_at = Some(at);
+            alert.reason = reason.unwrap_or_else(|| {
+                if for_ms > 0 {
+                    Reason::HeldFor { for_ms, value }
+                } else {
+                    holds()
+                }
+            });
+            changed(alert, TransitionKind::Firing);
+        } else if is_new {
+            changed(alert, TransitionKind::Pending);
+        }
+    }
+
+    fn end_all(&mut self, rule: &RuleRef, at: Timestamp, reason: &Reason, out: &mut Vec<Signal>) {
+        self.by_element.clear();
+        let ended = std::mem::take(&mut self.active).into_values();
+        say(
+            ended
+                .map(|alert| alert.ended(rule, at, reason.clone()))
+                .collect(),
+            out,
+        );
+    }
+}
+
+impl From<Vec<ActiveAlert>> for RuleAlerts {
+    fn from(alerts: Vec<ActiveAlert>) -> Self {
+        let mut all = Self::default();
+        for alert in alerts {
+            all.restore(alert);
+        }
+        all
+    }
+}
+
+impl From<RuleAlerts> for Vec<ActiveAlert> {
+    fn from(alerts: RuleAlerts) -> Self {
+        alerts.active.into_values().collect()
+    }
+}
+
+/// Whether an alert that has no hit at this tick goes on firing.
+fn keeps_firing(alert: &ActiveAlert, at: Timestamp, keep_firing_ms: i64) -> bool {
+    alert.is_firing() && at - alert.keep_firing_since.unwrap_or(at) < keep_firing_ms
+}
+
+/// Appends a tick's changes in label order.
+fn say(mut changes: Vec<Signal>, out: &mut Vec<Signal>) {
+    changes.sort_by(|a, b| match (a, b) {
+        (Signal::Transition(a), Signal::Transition(b)) => a.labels.cmp(&b.labels),
+        _ => std::cmp::Ordering::Equal,
+    });
+    out.append(&mut changes);
+}
+
+/// A rule's expression on one line, cut to a length that fits a page.
+fn condition_text(text: &str) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.len() > CONDITION_MAX {
+        let end = (0..=CONDITION_MAX)
+            .rev()
+            .find(|i| line.is_char_boundary(*i))
+            .unwrap_or(0);
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+/// A rule's base, indexed when it is first asked.
+struct Base<'a> {
+    elements: Option<&'a [Element]>,
+    values: Option<FingerprintMap<Fingerprint, f64>>,
+}
+
+impl<'a> Base<'a> {
+    fn new(elements: Option<&'a [Element]>) -> Self {
+        Self {
+            elements,
+            values: None,
+        }
+    }
+
+    /// Why an alert of this element ended: false while the base still has it, else no data.
+    fn end_of(&mut self, element: &Labels) -> Reason {
+        let Some(elements) = self.elements else {
+            return Reason::NoData;
+        };
+        let values = self.values.get_or_insert_with(|| {
+            let mut values = FingerprintMap::default();
+            for element in elements {
+                values
+                    .entry(element.labels.without_name().fingerprint())
+                    .or_insert(element.value);
+            }
+            values
+        });
+        match values.get(&element.without_name().fingerprint()) {
+            Some(value) => Reason::ConditionFalse {
+                value: (!value.is_nan()).then_some(*value),
+            },
+            None => Reason::NoData,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The catalog: every distinct read that the rules in force make, indexed for births of series.
+//!
+//! Built once from a [`RuleSet`], shared by intakes, shards and core. Immutable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use foghorn_model::labels::NAME;
+use foghorn_model::matcher::all_match;
+use foghorn_model::{Labels, Timestamp};
+use foghorn_rules::logql::Pipeline;
+use foghorn_rules::plan::{Group, LeafId, Read, RuleKind, RuleSet, Selector};
+
+use crate::logs::LogMatcher;
+
+/// Index of a distinct read in [`Catalog::reads`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub u32);
+
+/// Position of a group in the rule set: (file, position) order.
+pub type GroupIndex = usize;
+
+/// What a distinct read covers.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Series that a selector accepts.
+    Series(Selector),
+    /// Label sets that a log pipeline gives; the number counts [`Catalog::pipelines`].
+    Log(usize),
+}
+
+impl Target {
+    /// Whether it covers the same as another catalog's target.
+    pub fn same(&self, other: &Self, own: &Catalog, others: &Catalog) -> bool {
+        match (self, other) {
+            (Self::Series(a), Self::Series(b)) => a == b,
+            (Self::Log(a), Self::Log(b)) => own.pipelines[*a] == others.pipelines[*b],
+            _ => false,
+        }
+    }
+}
+
+/// A distinct read and who makes it.
+#[derive(Clone, Debug)]
+pub struct ReadSpec {
+    /// What it covers.
+    pub target: Target,
+    /// Per group that reads it: how far back from its tick it can reach, in milliseconds.
+    pub reach_ms: BTreeMap<GroupIndex, i64>,
+}
+
+/// What a pipeline's hits are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HitUse {
+    /// Counted in windows, under this read.
+    Window(ReadId),
+    /// An alert on arrival: (group, rule's position in it).
+    Match(GroupIndex, usize),
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Catalog {
+    /// The rules.
+    pub rules: RuleSet,
+    /// Distinct reads.
+    pub reads: Vec<ReadSpec>,
+    /// Distinct pipelines, those of match rules among them.
+    pub pipelines: Vec<Arc<Pipeline>>,
+    /// What each pipeline's hits are for.
+    pub uses: Vec<Vec<HitUse>>,
+    /// All pipelines, compiled.
+    pub matcher: LogMatcher,
+    /// Per group, per leaf: its read; `None` for subqueries.
+    leaf_reads: Vec<Vec<Option<ReadId>>>,
+    by_metric: BTreeMap<Arc<str>, Vec<ReadId>>,
+    nameless: Vec<ReadId>,
+    /// Per group: the groups whose recorded series it reads.
+    recorders: Vec<BTreeSet<GroupIndex>>,
+}
+
+impl Catalog {
+    /// Indexes a rule set.
+    pub fn new(rules: RuleSet) -> Self {
+        let mut catalog = Self {
+            reads: Vec::new(),
+            pipelines: Vec::new(),
+            uses: Vec::new(),
+            matcher: LogMatcher::new(&[]),
+            leaf_reads: Vec::new(),
+            by_metric: BTreeMap::new(),
+            nameless: Vec::new(),
+            recorders: Vec::new(),
+            rules,
+        };
+        let groups = catalog.rules.groups.clone();
+        for (g, group) in groups.iter().enumerate() {
+            let reach = leaf_reach(group);
+            let reads = group.leaves.iter().zip(&reach).map(|(leaf, &reach)| {
+                let target = match &leaf.read {
+                    Read::Instant { selector, .. } | Read::Range { selector, .. } => {
+                        Target::Series(selector.clone())
+                    }
+                    Read::Log { pipeline, .. } => Target::Log(catalog.pipeline(pipeline)),
+                    Read::Subquery { .. } => return None,
+                };
+                let read = catalog.read(target);
+                let known = catalog.reads[read.0 as usize].reach_ms.entry(g).or_default();
+                *known = reach.max(*known);
+                Some(read)
+            });
+            let reads: Vec<_> = reads.collect();
+            catalog.leaf_reads.push(reads);
+            for (r, rule) in group.rules.iter().enumerate() {
+                if let RuleKind::Match { pipeline, .. } = &rule.kind {
+                    let pipeline = catalog.pipeline(pipeline);
+                    catalog.uses[pipeline].push(HitUse::Match(g, r));
+                }
+            }
+        }
+        catalog.index();
+        catalog
+    }
+
+    fn pipeline(&mut self, pipeline: &Arc<Pipeline>) -> usize {
+        self.pipelines.iter().position(|known| known == pipeline).unwrap_or_else(|| {
+            self.pipelines.push(Arc::clone(pipeline));
+            self.uses.push(Vec::new());
+            self.pipelines.len() - 1
+        })
+    }
+
+    fn read(&mut self, target: Target) -> ReadId {
+        let known = self.reads.iter().position(|read| match (&read.target, &target) {
+            (Target::Series(a), Target::Series(b)) => a == b,
+            (Target::Log(a), Target::Log(b)) => a == b,
+            _ => false,
+        });
+        ReadId(known.unwrap_or_else(|| {
+            self.reads.push(ReadSpec { target, reach_ms: BTreeMap::new() });
+            self.reads.len() - 1
+        }) as u32)
+    }
+
+    fn index(&mut self) {
+        for (i, read) in self.reads.iter().enumerate() {
+            let id = ReadId(i as u32);
+            match &read.target {
+                Target::Series(selector) => match &selector.metric {
+                    Some(metric) => self.by_metric.entry(Arc::clone(metric)).or_default().push(id),
+                    None => self.nameless.push(id),
+                },
+                Target::Log(pipeline) => self.uses[*pipeline].push(HitUse::Window(id)),
+            }
+        }
+        self.matcher = LogMatcher::new(&self.pipelines);
+        let records: Vec<Vec<Labels>> = self
+            .rules
+            .groups
+            .iter()
+            .map(|group| group.records().map(|metric| Labels::from_pairs([(NAME, metric)])).collect())
+            .collect();
+        for g in 0..self.rules.groups.len() {
+            let reads = |read: &ReadId, labels: &Labels| match &self.reads[read.0 as usize].target {
+                Target::Series(selector) => all_match(
+                    selector.matchers.iter().filter(|m| &*m.name == NAME).cloned().collect::<Vec<_>>().as_slice(),
+                    labels,
+                ),
+                Target::Log(_) => false,
+            };
+            let from = records.iter().enumerate().filter(|(_, recorded)| {
+                recorded.iter().any(|labels| self.leaf_reads[g].iter().flatten().any(|read| reads(read, labels)))
+            });
+            self.recorders.push(from.map(|(recorder, _)| recorder).collect());
+        }
+    }
+
+    /// The group at a position.
+    pub fn group(&self, group: GroupIndex) -> &Arc<Group> {
+        &self.rules.groups[group]
+    }
+
+    /// The read that a leaf makes; `None` for a subquery.
+    pub fn leaf_read(&self, group: GroupIndex, leaf: LeafId) -> Option<ReadId> {
+        self.leaf_reads[group][leaf.0 as usize]
+    }
+
+    /// The reads that cover a series.
+    pub fn reads_of<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = ReadId> + 'a {
+        let named = self.by_metric.get(labels.metric()).map_or(&[][..], Vec::as_slice);
+        named.iter().chain(&self.nameless).copied().filter(|read| match &self.reads[read.0 as usize].target {
+            Target::Series(selector) => all_match(&selector.matchers, labels),
+            Target::Log(_) => false,
+        })
+    }
+
+    /// The groups whose recorded series a group reads, itself among them where it does.
+    pub fn recorders(&self, group: GroupIndex) -> &BTreeSet<GroupIndex> {
+        &self.recorders[group]
+    }
+
+    /// How far back the longest read of any rule reaches, in milliseconds; with the time that an
+    /// alert's `for`, `keep_firing_for` and `resolve_after` may go back.
+    pub fn longest_reach_ms(&self) -> i64 {
+        let reads = self.reads.iter().flat_map(|read| read.reach_ms.values().copied()).max().unwrap_or(0);
+        let states = self.rules.groups.iter().flat_map(|group| &group.rules).map(|rule| match &rule.kind {
+            RuleKind::Record { .. } => 0,
+            RuleKind::Alert { for_ms, keep_firing_ms, .. } => for_ms + keep_firing_ms,
+            RuleKind::Match { resolve_after_ms, .. } => *resolve_after_ms,
+        });
+        reads + states.max().unwrap_or(0)
+    }
+
+    /// Up to which instant no group can reach a read's samples any more, given each group's next
+    /// tick.
+    pub fn horizon(&self, read: ReadId, next_tick: impl Fn(GroupIndex) -> Timestamp) -> Timestamp {
+        let spec = &self.reads[read.0 as usize];
+        spec.reach_ms.iter().map(|(group, reach)| next_tick(*group) - *reach).min().unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// Per leaf: how far back from its group's tick it can reach, subqueries around it included.
+fn leaf_reach(group: &Group) -> Vec<i64> {
+    use foghorn_rules::plan::Expr;
+    fn visit(group: &Group, expr: &Expr, outer_ms: i64, reach: &mut [i64]) {
+        match expr {
+            Expr::Number(_) | Expr::Text(_) => {}
+            Expr::Neg(inner) => visit(group, inner, outer_ms, reach),
+            Expr::Binary(binary) => {
+                visit(group, &binary.lhs, outer_ms, reach);
+                visit(group, &binary.rhs, outer_ms, reach);
+            }
+            Expr::Aggregate(aggregate) => {
+                visit(group, &aggregate.expr, outer_ms, reach);
+                if let Some(param) = &aggregate.param {
+                    visit(group, param, outer_ms, reach);
+                }
+            }
+            Expr::Call(call) => call.args.iter().for_each(|arg| visit(group, arg, outer_ms, reach)),
+            Expr::Leaf(id) => {
+                let leaf = &group.leaves[id.0 as usize];
+                // A fixed `@` pins the samples for ever.
+                let own = if leaf.at_ms.is_some() { i64::MAX / 8 } else { leaf.offset_ms + leaf.read.lookback_ms() };
+                let total = outer_ms.saturating_add(own);
+                let known = &mut reach[id.0 as usize];
+                *known = total.max(*known);
+                if let Read::Subquery { inner, .. } = &leaf.read {
+                    visit(group, inner, total, reach);
+                }
+            }
+        }
+    }
+    let mut reach = vec![0; group.leaves.len()];
+    for rule in &group.rules {
+        visit(group, &rule.expr, group.query_offset_ms, &mut reach);
+    }
+    reach
+}

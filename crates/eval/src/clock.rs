@@ -1,0 +1,170 @@
+//! Event time of one source partition: its watermark, and what may move it.
+
+use std::collections::VecDeque;
+
+use foghorn_model::{Offset, Timestamp};
+
+/// A sample later than its record's stamp by more than this is refused (Prometheus' own bound).
+pub const REFUSED_AHEAD_MS: i64 = 600_000;
+
+/// How a source treats time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRules {
+    /// The watermark trails the highest event time by so much, in milliseconds.
+    pub allowed_lateness_ms: i64,
+    /// A sample later than its record's stamp by more than this moves no watermark, in
+    /// milliseconds.
+    pub max_ahead_ms: i64,
+}
+
+impl Default for TimeRules {
+    fn default() -> Self {
+        Self { allowed_lateness_ms: 10_000, max_ahead_ms: 10_000 }
+    }
+}
+
+/// What a sample's time means for its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Above the watermark.
+    OnTime,
+    /// At or below the watermark: visible to ticks after it only.
+    Late(Timestamp),
+    /// Too far ahead of its record's stamp to be believed.
+    Refused,
+}
+
+/// The clock of one partition. Moves after whole records, and by pins.
+#[derive(Clone, Debug)]
+pub struct PartitionClock {
+    rules: TimeRules,
+    high: Timestamp,
+    pinned: Timestamp,
+    /// Pins of a log that lie ahead: (offset from which it holds, tick), in offset order.
+    pins_ahead: VecDeque<(Offset, Timestamp)>,
+    /// Position: the next record's offset.
+    pub next_offset: Offset,
+    // The record that is being read.
+    watermark: Timestamp,
+    record_high: Timestamp,
+    believed_until: Timestamp,
+    refused_after: Timestamp,
+}
+
+impl PartitionClock {
+    /// A clock at a position, with the pins that the log holds for the partition.
+    pub fn new(rules: TimeRules, next_offset: Offset, mut pins: Vec<(Offset, Timestamp)>) -> Self {
+        pins.sort_unstable();
+        let mut clock = Self {
+            rules,
+            high: Timestamp::MIN,
+            pinned: Timestamp::MIN,
+            pins_ahead: pins.into(),
+            next_offset,
+            watermark: Timestamp::MIN,
+            record_high: Timestamp::MIN,
+            believed_until: Timestamp::MAX,
+            refused_after: Timestamp::MAX,
+        };
+        clock.pass_pins();
+        clock
+    }
+
+    fn pass_pins(&mut self) {
+        while let Some((_, tick)) = self.pins_ahead.pop_front_if(|(offset, _)| *offset <= self.next_offset) {
+            self.pinned = self.pinned.max(tick);
+        }
+    }
+
+    /// Highest event time less the allowed lateness, or a pinned tick where that is later.
+    pub fn watermark(&self) -> Timestamp {
+        (self.high - self.rules.allowed_lateness_ms).max(self.pinned)
+    }
+
+    /// Begins a record. `stamp` is the lesser of its Kafka timestamp and wall time at first read;
+    /// `None` where the source has none.
+    pub fn begin(&mut self, offset: Offset, stamp: Option<Timestamp>) {
+        self.next_offset = offset;
+        self.pass_pins();
+        self.watermark = self.watermark();
+        self.record_high = Timestamp::MIN;
+        (self.believed_until, self.refused_after) = match stamp {
+            Some(stamp) => (stamp + self.rules.max_ahead_ms, stamp + REFUSED_AHEAD_MS),
+            None => (Timestamp::MAX, Timestamp::MAX),
+        };
+    }
+
+    /// Takes one sample's time into account.
+    #[inline]
+    pub fn see(&mut self, at: Timestamp) -> Arrival {
+        if at > self.refused_after {
+            return Arrival::Refused;
+        }
+        if at > self.record_high && at <= self.believed_until {
+            self.record_high = at;
+        }
+        if at <= self.watermark { Arrival::Late(self.watermark) } else { Arrival::OnTime }
+    }
+
+    /// Whether a sample of the record ran ahead of its stamp without moving the watermark.
+    pub fn is_ahead(&self, at: Timestamp) -> bool {
+        at > self.believed_until
+    }
+
+    /// Ends the record.
+    pub fn end(&mut self) {
+        self.high = self.high.max(self.record_high);
+        self.next_offset += 1;
+        self.pass_pins();
+    }
+
+    /// From here on the watermark is at least `tick`: a tick closes without this partition.
+    pub fn pin(&mut self, tick: Timestamp) {
+        self.pinned = self.pinned.max(tick);
+    }
+
+    /// Highest event time that counted.
+    pub fn high(&self) -> Timestamp {
+        self.high
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(pins: Vec<(Offset, Timestamp)>) -> PartitionClock {
+        PartitionClock::new(TimeRules { allowed_lateness_ms: 4, max_ahead_ms: 10 }, 0, pins)
+    }
+
+    fn read(clock: &mut PartitionClock, offset: Offset, stamp: i64, times: &[i64]) -> Vec<Arrival> {
+        clock.begin(offset, Some(Timestamp(stamp)));
+        let seen = times.iter().map(|t| clock.see(Timestamp(*t))).collect();
+        clock.end();
+        seen
+    }
+
+    #[test]
+    fn a_record_does_not_make_itself_late() {
+        let mut clock = clock(Vec::new());
+        assert_eq!(read(&mut clock, 0, 100, &[100, 3]), [Arrival::OnTime, Arrival::OnTime]);
+        assert_eq!(clock.watermark(), Timestamp(96));
+        assert_eq!(read(&mut clock, 1, 100, &[96, 97]), [Arrival::Late(Timestamp(96)), Arrival::OnTime]);
+    }
+
+    #[test]
+    fn a_clock_ahead_moves_nothing_and_far_ahead_is_refused() {
+        let mut clock = clock(Vec::new());
+        let seen = read(&mut clock, 0, 100, &[111, 100 + REFUSED_AHEAD_MS + 1]);
+        assert_eq!(seen, [Arrival::OnTime, Arrival::Refused]);
+        assert_eq!(clock.watermark(), Timestamp::MIN);
+    }
+
+    #[test]
+    fn pins_hold_from_their_offset_on() {
+        let mut clock = clock(vec![(1, Timestamp(50))]);
+        assert_eq!(read(&mut clock, 0, 100, &[10]), [Arrival::OnTime]);
+        assert_eq!(clock.watermark(), Timestamp(50));
+        assert_eq!(read(&mut clock, 1, 100, &[40]), [Arrival::Late(Timestamp(50))]);
+    }
+}

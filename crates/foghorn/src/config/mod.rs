@@ -1,0 +1,306 @@
+//! The configuration: one YAML file, `FOGHORN__SECTION__KEY` over it, `--set` over that.
+//!
+//! Unknown keys are errors that say what was meant; secrets stand in files of their own
+//! (`*_file`). [`parse`] checks the file alone, with places; [`load`] layers.
+
+mod layers;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use foghorn_emit::SinkConfig;
+use foghorn_http::HttpConfig;
+use foghorn_ingest::{KafkaConfig, SourceConfig, Span};
+use foghorn_rules::{Diagnostic, LoadOptions, Slots, diagnostic};
+use foghorn_runtime::StartFrom;
+use serde::Deserialize;
+
+pub(crate) use layers::load;
+
+/// Everything that `foghorn run` can be told.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The cluster that sources read from.
+    pub(crate) kafka: KafkaConfig,
+    /// What is read.
+    pub(crate) sources: Vec<SourceConfig>,
+    /// API and receivers.
+    pub(crate) http: HttpConfig,
+    /// Whether telemetry is taken by HTTP.
+    pub(crate) receivers: ReceiverConfig,
+    /// Rules.
+    pub(crate) rules: RulesConfig,
+    /// Service graph.
+    pub(crate) topology: Option<PathBuf>,
+    /// Correlation.
+    pub(crate) correlate: foghorn_correlate::Config,
+    /// Where incidents go.
+    pub(crate) sinks: Vec<SinkConfig>,
+    /// Where a first start begins.
+    pub(crate) start: StartFrom,
+    /// Signal log and outbox.
+    pub(crate) state_dir: PathBuf,
+    /// Consumer clients, each on a thread of its own.
+    pub(crate) workers: usize,
+    /// Waiting times.
+    pub(crate) time: TimeConfig,
+    /// Labels for templates.
+    pub(crate) external_labels: BTreeMap<String, String>,
+    /// Logs.
+    pub(crate) log: LogConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kafka: KafkaConfig::default(),
+            sources: Vec::new(),
+            http: HttpConfig::default(),
+            receivers: ReceiverConfig::default(),
+            rules: RulesConfig::default(),
+            topology: None,
+            correlate: foghorn_correlate::Config::default(),
+            sinks: Vec::new(),
+            start: StartFrom::default(),
+            state_dir: PathBuf::from("foghorn-state"),
+            workers: 1,
+            time: TimeConfig::default(),
+            external_labels: BTreeMap::new(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+/// Telemetry by HTTP.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ReceiverConfig {
+    /// Whether it is taken.
+    pub(crate) enabled: bool,
+    /// Bytes that may wait to be decoded; beyond, senders are told to come back (429).
+    pub(crate) queue_bytes: usize,
+    /// The watermark of what comes by HTTP trails by so much.
+    pub(crate) allowed_lateness: Span,
+    /// How bodies are decoded.
+    pub(crate) decode: foghorn_wire::DecodeOptions,
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            queue_bytes: 64 << 20,
+            allowed_lateness: Span(10_000),
+            decode: foghorn_wire::DecodeOptions::default(),
+        }
+    }
+}
+
+/// Where rules are.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RulesConfig {
+    /// Files, folders, or paths with a `*`.
+    pub(crate) files: Vec<PathBuf>,
+    /// Interval of groups that name none; default 1m.
+    pub(crate) interval: Option<Span>,
+    /// When in its interval a group ticks: `zero`, or `prometheus` for Prometheus' own hash.
+    pub(crate) slots: SlotChoice,
+}
+
+/// When in its interval a group ticks.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SlotChoice {
+    /// At whole multiples of its interval.
+    #[default]
+    Zero,
+    /// Where Prometheus would.
+    Prometheus,
+}
+
+impl RulesConfig {
+    /// As the loader wants it.
+    pub(crate) fn options(&self, external: &BTreeMap<String, String>) -> LoadOptions {
+        let mut options = LoadOptions::default();
+        if let Some(interval) = self.interval {
+            options.default_interval_ms = interval.0;
+        }
+        options.slots = match self.slots {
+            SlotChoice::Zero => Slots::Zero,
+            SlotChoice::Prometheus => Slots::Prometheus,
+        };
+        options.external_labels = external.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+        options
+    }
+}
+
+/// Waiting times of the sequencer.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TimeConfig {
+    /// A partition at its end is idle after so long without a record.
+    pub(crate) idle_timeout: Span,
+    /// A partition that is out of reach, or trails the others, is left behind after so long.
+    pub(crate) max_stall: Span,
+    /// A partition so far ahead of its slowest reading group is paused.
+    pub(crate) max_skew: Span,
+    /// A start with some partition read by another instance is given up after so long.
+    pub(crate) settle: Span,
+}
+
+impl Default for TimeConfig {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Span(5_000),
+            max_stall: Span(120_000),
+            max_skew: Span(600_000),
+            settle: Span(20_000),
+        }
+    }
+}
+
+/// How logs are written.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogConfig {
+    /// Text or JSON.
+    pub(crate) format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter by module.
+    pub(crate) level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), level: "info".to_owned() }
+    }
+}
+
+/// Text or JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Checks a configuration file by itself; problems point at it.
+pub(crate) fn parse(path: &str, text: &str) -> (Option<Config>, Vec<Diagnostic>) {
+    match serde_saphyr::from_str::<Config>(text) {
+        Ok(config) => {
+            let problems = problems(&config, path, text);
+            (Some(config), problems)
+        }
+        Err(error) => {
+            let place = error.location().map_or(0..0, |location| {
+                let start = offset(text, location.line() as usize, location.column() as usize);
+                start..word_end(text, start)
+            });
+            let error = error.without_snippet().to_string();
+            let (message, hint) = explain(&error);
+            let problem = Diagnostic::error("config", path, text, place, message).with_hint(hint);
+            (None, vec![problem])
+        }
+    }
+}
+
+/// What types cannot say.
+fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut problem = |needle: &str, message: String, hint: &str| {
+        let at = text.find(needle).unwrap_or(0);
+        found.push(Diagnostic::error("config", path, text, at..word_end(text, at), message).with_hint(Some(hint)));
+    };
+    let reads_kafka = config.sources.iter().any(|source| !source.topics.is_empty() || source.topic_regex.is_some());
+    if reads_kafka && config.kafka.brokers.is_empty() && !config.kafka.properties.contains_key("bootstrap.servers") {
+        problem("sources", "sources read topics, but no cluster is named".to_owned(), "add `kafka: {brokers: host:9092, group: foghorn}`");
+    }
+    if reads_kafka && config.kafka.group.is_empty() {
+        problem("kafka", "the cluster needs a consumer group".to_owned(), "add `group: foghorn` under `kafka:`");
+    }
+    for source in &config.sources {
+        if source.topics.is_empty() && source.topic_regex.is_none() {
+            problem(&source.name, format!("source {:?} names no topic", source.name), "add `topics: [..]` or `topic_regex: ^..`");
+        }
+        if source.topic_regex.as_ref().is_some_and(|regex| !regex.starts_with('^')) {
+            problem("topic_regex", format!("topic_regex of source {:?} must begin with ^", source.name), "librdkafka takes a pattern only with a leading ^");
+        }
+    }
+    if config.sources.is_empty() && !config.receivers.enabled {
+        problem("", "nothing is read: no sources, and receivers are off".to_owned(), "add a source, or set `receivers: {enabled: true}`");
+    }
+    if let Err(error) = config.correlate.validate() {
+        problem("correlate", error.to_string(), "see the defaults in the README");
+    }
+    found
+}
+
+/// An unknown key's error says what was meant.
+fn explain(error: &str) -> (String, Option<String>) {
+    let names: Vec<&str> = error.split('`').skip(1).step_by(2).collect();
+    if error.contains("unknown field") || error.contains("unknown variant") {
+        if let Some((given, known)) = names.split_first() {
+            let hint = diagnostic::did_you_mean(given, known.iter().copied())
+                .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
+            let what = if error.contains("variant") { "value" } else { "key" };
+            return (format!("unknown {what} `{given}`"), Some(hint));
+        }
+    }
+    (error.to_owned(), None)
+}
+
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let rest = &text[start.min(text.len())..];
+    start + rest.char_indices().nth(column.saturating_sub(1)).map_or(0, |(at, _)| at)
+}
+
+fn word_end(text: &str, start: usize) -> usize {
+    let rest = &text[start.min(text.len())..];
+    start + rest.find(|c: char| c.is_whitespace() || c == ':' || c == ',').unwrap_or(rest.len()).max(1).min(rest.len())
+}
+
+/// Paths in a config are relative to the file that names them.
+pub(crate) fn beside(config: &Path, path: &Path) -> PathBuf {
+    match config.parent() {
+        Some(folder) if path.is_relative() => folder.join(path),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: &str) {
+        let (_, problems) = parse("foghorn.yaml", text);
+        let got: Vec<_> = problems
+            .iter()
+            .map(|p| format!("{}:{}: {} ({})", p.line, p.column, p.message, p.hint.as_deref().unwrap_or("-")))
+            .collect();
+        assert_eq!(got.join("\n"), expect);
+    }
+
+    #[test]
+    fn a_small_config_is_fine() {
+        check("kafka: {brokers: 'localhost:9092', group: fog}\nsources:\n  - {name: m, topics: [otlp_metrics], format: otlp_metrics_proto}\n", "");
+    }
+
+    #[test]
+    fn typos_say_what_was_meant() {
+        check("kafka:\n  brokers: 'localhost:9092'\n  gruop: fog\n", "3:3: unknown key `gruop` (did you mean `group`?)");
+        check("start: windwo\n", "1:8: unknown value `windwo` (did you mean `window`?)");
+    }
+
+    #[test]
+    fn what_types_cannot_say_is_said() {
+        check(
+            "sources:\n  - {name: m, topics: [a], format: json_logs}\n",
+            "1:1: sources read topics, but no cluster is named (add `kafka: {brokers: host:9092, group: foghorn}`)\n1:1: the cluster needs a consumer group (add `group: foghorn` under `kafka:`)",
+        );
+    }
+}

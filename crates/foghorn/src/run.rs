@@ -1,0 +1,302 @@
+//! `foghorn run`: settings, recovery, group, sinks, API; then a signal, and out again in order.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use foghorn_correlate::{Correlator, Topology, TopologyFile};
+use foghorn_emit::{Backlog, DeadLetterSink, Emitter, SinkMetrics, build};
+use foghorn_engine::{Command, View};
+use foghorn_eval::catalog::Catalog;
+use foghorn_http::{Api, Commands, Declined, HttpConfig, Readiness, ReloadError, Server};
+use tokio::sync::oneshot;
+use foghorn_ingest::SourceConfig;
+use foghorn_kafka::Properties;
+use foghorn_runtime::{DeadLetters, Handle, HttpQueue, Live, LiveConfig, Metrics, OutboxBacklog, clock};
+use foghorn_wire::Format;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing::{error, info, warn};
+
+use crate::args::{Output, RunArgs};
+use crate::config::{Config, LogFormat, beside, load};
+use crate::out::{Failure, colours, complain};
+use crate::rule_files::{self, Loaded};
+use crate::{logging, replay};
+
+/// How long sinks may take to deliver what is left at the end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let mut config = load(&args.config, &args.set)?;
+    if let Some(output) = args.output {
+        config.log.format = if output == Output::Json { LogFormat::Json } else { LogFormat::Text };
+    }
+    logging::start(&config.log)?;
+    let loaded = read_rules(&config, &args.config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let running = Running::start(config, args.config.clone(), loaded, &runtime)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    loop {
+        if running.live.is_over() {
+            break;
+        }
+        for signal in signals.pending() {
+            match signal {
+                SIGHUP => running.reload(),
+                _ => running.live.handle().stop(),
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.finish()?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+/// Reads the config's rules; what does not load is said, the rest is used.
+fn read_rules(config: &Config, path: &Path) -> anyhow::Result<Loaded> {
+    let files: Vec<_> = config.rules.files.iter().map(|file| beside(path, file)).collect();
+    let loaded = rule_files::read(&files, &config.rules.options(&config.external_labels))?;
+    for diagnostic in &loaded.diagnostics {
+        complain(&diagnostic.render(loaded.text(diagnostic), colours(&std::io::stderr())));
+    }
+    let rules: usize = loaded.rules.groups.iter().map(|group| group.rules.len()).sum();
+    info!(files = loaded.files.len(), rules, refused = loaded.diagnostics.iter().filter(|d| d.is_error()).count(), "rules loaded");
+    if rules == 0 {
+        warn!("no rules: nothing will be detected");
+    }
+    Ok(loaded)
+}
+
+struct Running {
+    live: Live,
+    emitter: Arc<Emitter>,
+    serving: Serving,
+    readiness: Readiness,
+    reloader: Arc<Reloader>,
+}
+
+impl Running {
+    fn start(config: Config, path: PathBuf, loaded: Loaded, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new()?);
+        let sink_metrics = SinkMetrics::register(metrics.registry())?;
+        let readiness = Readiness::default();
+        let topology = match &config.topology {
+            Some(file) => replay::topology(&beside(&path, file))?,
+            None => Topology::new(&TopologyFile::default()),
+        };
+        let properties = properties(&config, &path)?;
+        let reads_kafka = !config.sources.is_empty();
+        let mut sources = config.sources;
+        let http = config.receivers.enabled.then(|| {
+            let queue = Arc::new(HttpQueue::new(config.receivers.queue_bytes));
+            let source = SourceConfig {
+                allowed_lateness: Some(config.receivers.allowed_lateness),
+                decode: config.receivers.decode.clone(),
+                ..SourceConfig::of("http", Format::OtlpMetricsProto)
+            };
+            sources.push(source);
+            (queue, sources.len() - 1)
+        });
+        let dead_letters = dead_letters(&config.kafka.dead_letter_topic, &properties, sink_metrics.clone())?;
+        let woken: Arc<Mutex<Option<Arc<Emitter>>>> = Arc::default();
+        let wake = Arc::clone(&woken);
+        let ready = readiness.clone();
+        let live = Live::start(
+            LiveConfig {
+                kafka: reads_kafka.then(|| config.kafka.clone()),
+                properties,
+                sources,
+                http: http.clone(),
+                workers: config.workers,
+                start: config.start,
+                patience: foghorn_engine::sequencer::Patience {
+                    idle_timeout_ms: config.time.idle_timeout.0,
+                    max_stall_ms: config.time.max_stall.0,
+                },
+                max_skew_ms: config.time.max_skew.0,
+                settle_ms: config.time.settle.0,
+                state_dir: beside(&path, &config.state_dir),
+                external_labels: config.external_labels.clone().into_iter().collect(),
+                rule_files: loaded.files,
+                catalog: Arc::new(Catalog::new(loaded.rules)),
+                correlator: Correlator::new(config.correlate.clone(), topology),
+                dead_letters,
+                metrics: Arc::clone(&metrics),
+            },
+            move || {
+                if let Some(emitter) = &*wake.lock().unwrap_or_else(PoisonError::into_inner) {
+                    emitter.wake();
+                }
+            },
+            move |state| match state {
+                Ok(()) => ready.set_ready(),
+                Err(why) => ready.set_not_ready(why),
+            },
+        )?;
+        let names: Vec<_> = config.sinks.iter().map(foghorn_emit::SinkConfig::name).collect();
+        live.outbox().lock().unwrap_or_else(PoisonError::into_inner).set_sinks(&names)?;
+        let sinks = config.sinks.iter().map(|sink| build(sink, runtime.handle())).collect::<Result<Vec<_>, _>>()?;
+        let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog(Arc::clone(live.outbox())));
+        let emitter = Arc::new(Emitter::start(sinks, &backlog, &sink_metrics)?);
+        *woken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&emitter));
+        emitter.wake();
+
+        let reloader = Arc::new(Reloader { path, handle: live.handle() });
+        let reload = Arc::clone(&reloader);
+        let api = Api {
+            readiness: readiness.clone(),
+            intake: http.map(|(queue, _)| -> Arc<dyn foghorn_http::Intake> {
+                Arc::new(crate::receive::Receivers::new(queue, config.receivers.decode))
+            }),
+            commands: Some(Arc::new(Orders(live.handle()))),
+            reload: Some(Arc::new(move || reload.reload().map_err(ReloadError::Rejected))),
+            ..Api::new(Arc::clone(live.view()), metrics.registry().clone(), clock::wall)
+        };
+        let serving = Serving::open(config.http, api, runtime)?;
+        info!(address = %serving.address, "listening");
+        Ok(Self { live, emitter, serving, readiness, reloader })
+    }
+
+    fn reload(&self) {
+        match self.reloader.reload() {
+            Ok(what) => info!(what, "reloaded"),
+            Err(problems) => problems.iter().for_each(|problem| error!(problem, "not reloaded")),
+        }
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        self.readiness.set_not_ready("stopping");
+        info!("stopping: working off what was read");
+        let standing = logging::standing(self.live.view());
+        let ended = self.live.finish();
+        if let Ok(emitter) = Arc::try_unwrap(self.emitter).map_err(drop) {
+            for sink in emitter.drain(DRAIN) {
+                if sink.pending > 0 {
+                    warn!(sink = sink.name, pending = sink.pending, "not everything was delivered; the outbox keeps it");
+                }
+            }
+        }
+        self.serving.stop();
+        info!(standing, "stopped");
+        ended.map_err(Into::into)
+    }
+}
+
+/// Reads the rules again and puts them in force: all of them, or none.
+struct Reloader {
+    path: PathBuf,
+    handle: Handle,
+}
+
+impl Reloader {
+    fn reload(&self) -> Result<String, Vec<String>> {
+        let config = load(&self.path, &[]).map_err(|error| vec![format!("{error:#}")])?;
+        let files: Vec<_> = config.rules.files.iter().map(|file| beside(&self.path, file)).collect();
+        let loaded = rule_files::read(&files, &config.rules.options(&config.external_labels))
+            .map_err(|error| vec![format!("{error:#}")])?;
+        let errors: Vec<_> = loaded.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let rules: usize = loaded.rules.groups.iter().map(|group| group.rules.len()).sum();
+        self.handle.reload(Arc::new(Catalog::new(loaded.rules)), loaded.files);
+        Ok(format!("{rules} rules in force"))
+    }
+}
+
+fn properties(config: &Config, path: &Path) -> anyhow::Result<Properties> {
+    let mut properties = config.kafka.properties.clone();
+    if !config.kafka.brokers.is_empty() {
+        properties.insert("bootstrap.servers".to_owned(), config.kafka.brokers.clone());
+    }
+    for (name, file) in &config.kafka.property_files {
+        let file = beside(path, Path::new(file));
+        let value = std::fs::read_to_string(&file).with_context(|| format!("kafka property {name}: {} cannot be read", file.display()))?;
+        properties.insert(name.clone(), value.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    Ok(Properties::new(properties)?)
+}
+
+fn dead_letters(topic: &str, properties: &Properties, metrics: SinkMetrics) -> anyhow::Result<DeadLetters> {
+    if topic.is_empty() {
+        return Ok(DeadLetters::new(DeadLetterSink::counting(metrics)));
+    }
+    let producer = foghorn_kafka::RdProducer::open(properties)?;
+    Ok(DeadLetters::new(DeadLetterSink::over(topic, Box::new(producer), metrics)))
+}
+
+/// Commands on their way to the engine.
+struct Orders(Handle);
+
+impl Commands for Orders {
+    fn command(&self, command: Command) -> Result<(), Declined> {
+        self.0.command(command);
+        Ok(())
+    }
+}
+
+/// An HTTP server that runs until it is dropped.
+struct Serving {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+}
+
+impl Serving {
+    fn open(config: HttpConfig, api: Api, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Self> {
+        let server = runtime.block_on(Server::bind(config, api))?;
+        let address = server.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        runtime.spawn(async move {
+            let stopped = async move {
+                // An error says that nobody can stop it any more: that stops it too.
+                let _gone = stopped.await;
+            };
+            if let Err(error) = server.serve(stopped).await {
+                error!(%error, "the HTTP server failed");
+            }
+        });
+        Ok(Self { address, stop })
+    }
+
+    fn stop(self) {
+        // An error says that it has stopped by itself.
+        let _gone = self.stop.send(());
+    }
+}
+
+/// An API over a read model alone, for `foghorn demo --serve`.
+pub(crate) struct ViewApi {
+    runtime: tokio::runtime::Runtime,
+    serving: Serving,
+}
+
+/// Starts an API over a read model.
+pub(crate) fn api_of_view(listen: &str, view: &Arc<View>) -> anyhow::Result<ViewApi> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let metrics = Metrics::new()?;
+    let api = Api::new(Arc::clone(view), metrics.registry().clone(), clock::wall);
+    api.readiness.set_ready();
+    let config = HttpConfig { listen: listen.to_owned(), ..HttpConfig::default() };
+    let serving = Serving::open(config, api, &runtime)?;
+    Ok(ViewApi { runtime, serving })
+}
+
+impl ViewApi {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.serving.address
+    }
+
+    /// Serves until SIGINT or SIGTERM.
+    pub(crate) fn wait_for_signal(self) {
+        if let Ok(mut signals) = Signals::new([SIGTERM, SIGINT]) {
+            let _signal = signals.forever().next();
+        }
+        self.serving.stop();
+        self.runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,26 @@
+//! The HTTP door: metrics, health, the API that tools expect, and receivers of telemetry.
+//!
+//! Owns what HTTP means here: paths, status codes, bodies, bounds on what strangers may send. Reads
+//! the engine through its `View`, and hands everything that comes in to hooks ([`Intake`],
+//! [`Commands`], a reload). Knows no Kafka, no disk, no clock of its own.
+
+mod body;
+mod config;
+mod hooks;
+mod incidents;
+mod meter;
+mod operate;
+mod otlp;
+mod prometheus_api;
+mod readiness;
+mod receive;
+mod reply;
+mod server;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use config::{HttpConfig, HttpError};
+pub use hooks::{Accepted, Alive, Api, Commands, Declined, Intake, Reload, ReloadError};
+pub use readiness::Readiness;
+pub use server::{Server, router};

@@ -1,0 +1,111 @@
+//! From a record's bytes to a sink: format, compression, stamp, and what becomes of bad records.
+
+use foghorn_model::{Offset, Partition, RecordSink, Refusal, Timestamp};
+use foghorn_wire::{Compression, Decoder, Format, decompress};
+
+use crate::config::SourceConfig;
+
+/// A record as its source hands it over.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    /// Which partition.
+    pub partition: Partition,
+    /// Which record.
+    pub offset: Offset,
+    /// Its own timestamp; `None` where the source has none.
+    pub timestamp: Option<Timestamp>,
+    /// What it holds, where that is known of this very record (an HTTP path); else its source's
+    /// format and headers say.
+    pub format: Option<Format>,
+    /// `content-type` header, where there is one.
+    pub content_type: Option<&'a str>,
+    /// `content-encoding` header, where there is one.
+    pub content_encoding: Option<&'a str>,
+    /// The bytes; an absent value (a tombstone) is empty.
+    pub payload: &'a [u8],
+}
+
+/// Decodes one source's records.
+#[derive(Debug)]
+pub struct Feeder {
+    format: Format,
+    compression: Compression,
+    max_decompressed_bytes: usize,
+    decoder: Decoder,
+    unpacked: Vec<u8>,
+}
+
+impl Feeder {
+    /// A feeder for a source.
+    pub fn new(source: &SourceConfig) -> Self {
+        Self {
+            format: source.format,
+            compression: source.compression,
+            max_decompressed_bytes: source.decode.max_decompressed_bytes,
+            decoder: Decoder::new(source.decode.clone()),
+            unpacked: Vec::new(),
+        }
+    }
+
+    /// Feeds one record. `now` is wall time at first read: the record's stamp is the lesser of it
+    /// and the record's own timestamp.
+    ///
+    /// # Errors
+    /// The whole record could not be decoded; its partition's clock has passed it all the same.
+    pub fn feed(&mut self, raw: &Raw<'_>, now: Option<Timestamp>, sink: &mut impl RecordSink) -> Result<(), Refusal> {
+        let stamp = match (raw.timestamp, now) {
+            (Some(own), Some(now)) => Some(own.min(now)),
+            (own, now) => own.or(now),
+        };
+        if !sink.begin(raw.partition, raw.offset, stamp) {
+            return Ok(());
+        }
+        let result = self.decode(raw, stamp, sink);
+        sink.end();
+        result
+    }
+
+    fn decode(&mut self, raw: &Raw<'_>, stamp: Option<Timestamp>, sink: &mut impl RecordSink) -> Result<(), Refusal> {
+        if raw.payload.is_empty() {
+            return Ok(());
+        }
+        let (format, compression) = self.told(raw)?;
+        let time = raw.timestamp.or(stamp).unwrap_or_default();
+        if compression == Compression::None {
+            return self.decoder.decode(format, raw.payload, time, sink);
+        }
+        let mut unpacked = std::mem::take(&mut self.unpacked);
+        let result = decompress(compression, raw.payload, self.max_decompressed_bytes, &mut unpacked)
+            .and_then(|()| self.decoder.decode(format, &unpacked, time, sink));
+        self.unpacked = unpacked;
+        result
+    }
+
+    /// The source's format and compression, made precise by the record's headers.
+    fn told(&self, raw: &Raw<'_>) -> Result<(Format, Compression), Refusal> {
+        let compression = match raw.content_encoding {
+            None => self.compression,
+            Some("" | "identity" | "none") => Compression::None,
+            Some("snappy") => Compression::Snappy,
+            Some("gzip") => Compression::Gzip,
+            Some(other) => return Err(Refusal::new("bad_encoding", format!("content-encoding {other:?}"))),
+        };
+        if let Some(format) = raw.format {
+            return Ok((format, compression));
+        }
+        let format = match raw.content_type.map(|text| text.split(';').next().unwrap_or(text).trim()) {
+            Some("application/json") => match self.format {
+                Format::OtlpMetricsProto => Format::OtlpMetricsJson,
+                Format::OtlpLogsProto => Format::OtlpLogsJson,
+                format => format,
+            },
+            Some("application/x-protobuf") => match self.format {
+                Format::OtlpMetricsJson => Format::OtlpMetricsProto,
+                Format::OtlpLogsJson => Format::OtlpLogsProto,
+                format => format,
+            },
+            _ => self.format,
+        };
+        Ok((format, compression))
+    }
+}

@@ -1,0 +1,12 @@
+//! Sources: Kafka partitions, HTTP bodies and recorded files, as records for a sink.
+//!
+//! Knows formats, compressions and timestamps; knows nothing of rules, nor of what becomes of a
+//! sample.
+
+pub mod config;
+pub mod feeder;
+pub mod files;
+
+pub use config::{KafkaConfig, SourceConfig, Span};
+pub use feeder::{Feeder, Raw};
+pub use files::{FileError, FileSpec, Recording};

@@ -1,0 +1,232 @@
+//! Topics over librdkafka: create, verify, read from end to end.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::{Message as _, Offset, Timestamp, TopicPartitionList};
+
+use crate::client::{Admin, Creation, TopicSpec};
+use crate::config::Properties;
+use crate::context::LogOnly;
+use crate::error::KafkaError;
+use crate::record::OwnedRecord;
+
+/// Administration of a cluster over librdkafka.
+pub struct RdAdmin {
+    properties: Properties,
+    client: AdminClient<LogOnly>,
+}
+
+/// How long a question to the cluster may take.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a read to the end may go without a single record.
+const SILENCE_SLICES: u32 = 100;
+const SLICE: Duration = Duration::from_millis(100);
+
+impl RdAdmin {
+    /// Opens an administrative client.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn open(properties: &Properties) -> Result<Self, KafkaError> {
+        let client = properties.admin().create_with_context(LogOnly);
+        let client = client.map_err(|e| KafkaError::from_rd("open an admin client", &e))?;
+        Ok(Self {
+            properties: properties.clone(),
+            client,
+        })
+    }
+
+    /// Partition numbers of a topic, each with its number of replicas.
+    fn layout(&self, topic: &str) -> Result<Vec<(i32, usize)>, KafkaError> {
+        let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER);
+        let metadata = metadata.map_err(|e| KafkaError::from_rd("ask for a topic", &e))?;
+        let known = metadata
+            .topics()
+            .iter()
+            .find(|t| t.name() == topic && t.error().is_none());
+        match known {
+            Some(t) if !t.partitions().is_empty() => Ok(t
+                .partitions()
+                .iter()
+                .map(|p| (p.id(), p.replicas().len()))
+                .collect()),
+            _ => Err(KafkaError::UnknownTopic {
+                topic: topic.to_owned(),
+            }),
+        }
+    }
+}
+
+impl Admin for RdAdmin {
+    fn create_topic(&self, spec: &TopicSpec) -> Result<Creation, KafkaError> {
+        const DOING: &str = "create a topic";
+        let replicas = spec.replication.map_or(-1, i32::from);
+        let mut topic = NewTopic::new(
+            &spec.name,
+            spec.partitions as i32,
+            TopicReplication::Fixed(replicas),
+        );
+        for (key, value) in &spec.config {
+            topic = topic.set(key, value);
+        }
+        let answer = block_on(self.client.create_topics([&topic], &options()));
+        let answers = answer.map_err(|e| KafkaError::from_rd(DOING, &e))?;
+        match answers.into_iter().next() {
+            Some(Ok(_)) => Ok(Creation::Created),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Creation::Existed),
+            Some(Err((_, code))) => Err(KafkaError::from_rd(DOING, &RdError::AdminOp(code))),
+            None => Err(KafkaError::TimedOut { doing: DOING }),
+        }
+    }
+
+    fn differences(&self, spec: &TopicSpec) -> Result<Vec<String>, KafkaError> {
+        const DOING: &str = "read a topic's configuration";
+        let layout = self.layout(&spec.name)?;
+        let mut found = Vec::new();
+        if layout.len() != spec.partitions as usize {
+            found.push(format!(
+                "it has {} partitions, not {}",
+                layout.len(),
+                spec.partitions
+            ));
+        }
+        let wanted = spec.replication.map(usize::from);
+        if let Some(&(_, has)) = layout.iter().find(|(_, n)| wanted.is_some_and(|w| *n != w)) {
+            found.push(format!(
+                "it has {has} replicas, not {}",
+                wanted.unwrap_or_default()
+            ));
+        }
+        let which = ResourceSpecifier::Topic(&spec.name);
+        let answer = block_on(self.client.describe_configs([&which], &options()));
+        let answers = answer.map_err(|e| KafkaError::from_rd(DOING, &e))?;
+        let resource = match answers.into_iter().next() {
+            Some(Ok(resource)) => resource,
+            Some(Err(code)) => return Err(KafkaError::from_rd(DOING, &RdError::AdminOp(code))),
+            None => return Err(KafkaError::TimedOut { doing: DOING }),
+        };
+        for (key, want) in &spec.config {
+            let has = resource
+                .get(key)
+                .and_then(|e| e.value.as_deref())
+                .unwrap_or("unset");
+            if as_set(has) != as_set(want) {
+                found.push(format!("{key} is {has}, not {want}"));
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_to_end(
+        &self,
+        topic: &str,
+        partition: Option<u32>,
+    ) -> Result<Vec<OwnedRecord>, KafkaError> {
+        const DOING: &str = "read a topic to its end";
+        let failed = |e: RdError| KafkaError::from_rd(DOING, &e);
+        let mut open: BTreeSet<i32> = self.layout(topic)?.iter().map(|(id, _)| *id).collect();
+        if let Some(only) = partition {
+            open.retain(|&p| p == only as i32);
+        }
+        if open.is_empty() {
+            return Err(KafkaError::UnknownTopic {
+                topic: topic.to_owned(),
+            });
+        }
+        let reader: BaseConsumer<LogOnly> = self
+            .properties
+            .reader()
+            .create_with_context(LogOnly)
+            .map_err(failed)?;
+        let mut list = TopicPartitionList::new();
+        for &p in &open {
+            list.add_partition_offset(topic, p, Offset::Beginning)
+                .map_err(failed)?;
+        }
+        reader.assign(&list).map_err(failed)?;
+        let name: Arc<str> = Arc::from(topic);
+        let (mut records, mut silent) = (Vec::new(), 0);
+        while !open.is_empty() {
+            match reader.poll(SLICE) {
+                Some(Ok(message)) => {
+                    // What is written meanwhile in a partition whose end we saw is not "now".
+                    if open.contains(&message.partition()) {
+                        records.push(copied(&message, &name));
+                    }
+                    silent = 0;
+                }
+                Some(Err(RdError::PartitionEOF(p))) => {
+                    open.remove(&p);
+                }
+                Some(Err(error @ RdError::MessageConsumptionFatal(_))) => {
+                    return Err(failed(error));
+                }
+                // Brokers come and go; the client retries by itself.
+                Some(Err(_)) => {}
+                None => silent += 1,
+            }
+            if silent > SILENCE_SLICES {
+                return Err(KafkaError::TimedOut { doing: DOING });
+            }
+        }
+        records.sort_by_key(|r| (r.partition, r.offset));
+        Ok(records)
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(ANSWER))
+        .operation_timeout(Some(ANSWER))
+}
+
+/// Configuration values that are lists (`cleanup.policy`) have no order.
+fn as_set(value: &str) -> BTreeSet<&str> {
+    value.split(',').map(str::trim).collect()
+}
+
+fn copied(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> OwnedRecord {
+    let headers = message.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec()))
+            .collect()
+    });
+    OwnedRecord {
+        topic: Arc::clone(topic),
+        partition: message.partition() as u32,
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis(),
+        log_append_time: matches!(message.timestamp(), Timestamp::LogAppendTime(_)),
+        key: message.key().map(<[u8]>::to_vec),
+        payload: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}
+
+/// Waits for one of the admin client's futures, which its own thread completes.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! An idempotent producer over librdkafka, whose acks are taken by the caller.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::Message as _;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+use crate::client::{Ack, Outgoing, Producer};
+use crate::config::Properties;
+use crate::context::{lock, log};
+use crate::error::{KafkaError, SendError};
+
+/// A producer over librdkafka: idempotent, all in-sync replicas, lz4, Java's partitioner.
+pub struct RdProducer {
+    client: BaseProducer<Acks>,
+}
+
+/// Acks that have come and were not taken.
+#[derive(Default)]
+struct Acks(Mutex<Vec<Ack>>);
+
+/// The wrapper's `poll` always uses up its time; so it is given little of it at once.
+const SLICE: Duration = Duration::from_millis(1);
+
+// A token travels through librdkafka as a pointer.
+const _: () = assert!(usize::BITS >= u64::BITS, "tokens need 64 bit pointers");
+
+impl RdProducer {
+    /// Opens a producer.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn open(properties: &Properties) -> Result<Self, KafkaError> {
+        let client = properties.producer().create_with_context(Acks::default());
+        Ok(Self {
+            client: client.map_err(|e| KafkaError::from_rd("open a producer", &e))?,
+        })
+    }
+
+    /// The fatal error, if there was one: then the producer must be made anew.
+    pub fn fatal(&self) -> Option<KafkaError> {
+        let (code, text) = self.client.client().fatal_error()?;
+        Some(KafkaError::Fatal {
+            code: format!("{code:?}"),
+            text,
+        })
+    }
+
+    fn taken(&self) -> Vec<Ack> {
+        std::mem::take(&mut *lock(&self.client.context().0))
+    }
+
+    /// Polls until `done` or `timeout`, in slices. Returns whether it was done in time.
+    fn poll_until(&self, timeout: Duration, done: impl Fn() -> bool) -> bool {
+        self.client.poll(Duration::ZERO);
+        let mut left = timeout;
+        while !done() {
+            if left.is_zero() {
+                return false;
+            }
+            let slice = left.min(SLICE);
+            self.client.poll(slice);
+            left -= slice;
+        }
+        true
+    }
+}
+
+impl Producer for RdProducer {
+    fn send(&self, outgoing: &Outgoing<'_>, token: u64) -> Result<(), SendError> {
+        let mut record = BaseRecord::with_opaque_to(outgoing.topic, token as usize);
+        record.partition = outgoing.partition.map(|p| p as i32);
+        record.key = outgoing.key;
+        record.payload = outgoing.payload;
+        record.timestamp = outgoing.timestamp_ms;
+        record.headers = native_headers(outgoing.headers)?;
+        self.client
+            .send(record)
+            .map_err(|(error, _)| match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => SendError::Full,
+                Some(RDKafkaErrorCode::Fatal) => self
+                    .fatal()
+                    .unwrap_or_else(|| KafkaError::from_rd("send", &error))
+                    .into(),
+                _ => KafkaError::from_rd("send", &error).into(),
+            })
+    }
+
+    fn poll_acks(&self, timeout: Duration) -> Vec<Ack> {
+        self.poll_until(timeout, || !lock(&self.client.context().0).is_empty());
+        self.taken()
+    }
+
+    fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
+        let done = self.poll_until(timeout, || self.client.in_flight_count() == 0);
+        if done {
+            Ok(())
+        } else {
+            Err(KafkaError::TimedOut {
+                doing: "flush the producer",
+            })
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        usize::try_from(self.client.in_flight_count()).unwrap_or(0)
+    }
+}
+
+impl ClientContext for Acks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: RdError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka producer");
+    }
+}
+
+impl ProducerContext for Acks {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, token: usize) {
+        let result = match delivered {
+            Ok(message) => Ok((message.partition() as u32, message.offset())),
+            Err((error, _)) => Err(KafkaError::from_rd("send", error)),
+        };
+        lock(&self.0).push(Ack {
+            token: token as u64,
+            result,
+        });
+    }
+}
+
+/// # Errors
+/// A name with a zero byte, which librdkafka's C strings cannot hold.
+fn native_headers(headers: &[(&str, &[u8])]) -> Result<Option<OwnedHeaders>, SendError> {
+    if headers.is_empty() {
+        return Ok(None);
+    }
+    let mut native = OwnedHeaders::new_with_capacity(headers.len());
+    for &(key, value) in headers {
+        if key.contains('\0') {
+            return Err(SendError::Refused(KafkaError::Client {
+                doing: "send",
+                code: "InvalidArgument".to_owned(),
+                text: "a header's name contains a zero byte".to_owned(),
+            }));
+        }
+        native = native.insert(Header {
+            key,
+            value: Some(value),
+        });
+    }
+    Ok(Some(native))
+}

@@ -1,0 +1,11 @@
+//! What runs the engine for people: replay of recordings, evaluations, the demo. Makes no decision
+//! of the domain and knows no Kafka.
+
+pub mod anomalies;
+pub mod demo;
+pub mod replay;
+mod span_of;
+
+pub use demo::{Demo, DemoError, DemoOptions, DemoSummary, Told};
+pub use replay::{Books, RuleRow, Summary, replay};
+pub use span_of::span_of;

@@ -1,0 +1,322 @@
+//! One worker: a consumer client of its own, decoding where it consumes. No tokio, no channel a
+//! message.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use foghorn_eval::clock::PartitionClock;
+use foghorn_ingest::{Raw, SourceConfig};
+use foghorn_kafka::{Consumer, Event, KafkaError, Position, Record, Start, StartAt, TopicPartition};
+use foghorn_model::{Partition, Refusal, Timestamp};
+use tracing::{debug, error, info, warn};
+
+use crate::clock::wall;
+use crate::dead_letters::DeadLetters;
+use crate::hub::{Hub, WorkerState, lock, settle};
+
+/// Records of one batch.
+const BATCH: usize = 1_000;
+/// How long one poll may wait for the first record.
+const POLL: Duration = Duration::from_millis(5);
+/// How often positions are compared with the logs' ends, and committed as a hint.
+const LOOK_MS: i64 = 50;
+const COMMIT_MS: i64 = 5_000;
+const TOPICS_MS: i64 = 30_000;
+
+/// Decides where assignments begin, and parks the clocks of what is revoked.
+pub(crate) struct Starter {
+    hub: Arc<Hub>,
+}
+
+impl Starter {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+}
+
+impl StartAt for Starter {
+    fn start_at(&mut self, topic: &str, partition: u32) -> Start {
+        lock(&self.hub.directory).start(&TopicPartition::new(topic, partition))
+    }
+
+    fn before_revoke(&mut self, partitions: &[TopicPartition], lost: bool) -> Vec<Position> {
+        // What was read of them must be in the shards before anybody else goes on with them.
+        let mut workers = self.hub.lock_all();
+        settle(&mut workers);
+        let mut directory = lock(&self.hub.directory);
+        let mut positions = Vec::new();
+        for at in partitions {
+            let Some(partition) = directory.partition(at) else { continue };
+            for worker in &mut workers {
+                if let Some(clock) = worker.intake.leave(partition) {
+                    positions.push(Position { topic: at.topic.clone(), partition: at.partition, offset: clock.next_offset });
+                    worker.facts.remove(&partition);
+                    directory.park(partition, clock);
+                }
+            }
+        }
+        if lost { Vec::new() } else { positions }
+    }
+}
+
+/// See the module's text.
+pub(crate) struct KafkaWorker {
+    pub(crate) index: usize,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) state: Arc<Mutex<WorkerState>>,
+    pub(crate) consumer: Box<dyn Consumer + Send>,
+    pub(crate) sources: Arc<Vec<SourceConfig>>,
+    pub(crate) dead_letters: Arc<DeadLetters>,
+    pub(crate) topics: Vec<Option<(u16, u16)>>,
+    pub(crate) paused: BTreeSet<Partition>,
+}
+
+impl KafkaWorker {
+    /// Reads until the end is asked for.
+    pub(crate) fn run(mut self) {
+        let (mut looked, mut committed, mut learnt) = (Timestamp::MIN, wall(), wall());
+        while !self.hub.stopping() {
+            if let Err(error) = self.poll() {
+                self.hub.fail(format!("worker {}: {error}", self.index));
+                break;
+            }
+            let now = wall();
+            if now - looked >= LOOK_MS {
+                looked = now;
+                self.look(now);
+                self.obey();
+            }
+            if now - committed >= COMMIT_MS {
+                committed = now;
+                self.commit();
+            }
+            if now - learnt >= TOPICS_MS {
+                learnt = now;
+                if let Err(error) = learn_topics(&mut *self.consumer, &self.sources, &self.hub) {
+                    warn!(%error, "the cluster's topics could not be listed");
+                }
+            }
+        }
+        self.commit();
+        if let Err(error) = self.consumer.close() {
+            warn!(worker = self.index, %error, "the consumer did not leave in time");
+        }
+    }
+
+    fn poll(&mut self) -> Result<(), KafkaError> {
+        let (result, stuck) = self.read();
+        if stuck {
+            self.wait_for_room();
+        }
+        result?;
+        for event in self.consumer.events() {
+            self.take(event);
+        }
+        Ok(())
+    }
+
+    /// Reads one batch; whether some of it found no room.
+    fn read(&mut self) -> (Result<usize, KafkaError>, bool) {
+        let Self { consumer, state, hub, topics, dead_letters, .. } = self;
+        let mut guard = None;
+        let mut now = Timestamp::MIN;
+        let result = consumer.poll_batch(BATCH, POLL, &mut |record| {
+            let state = guard.get_or_insert_with(|| {
+                now = wall();
+                lock(state)
+            });
+            let Some(Some((source, topic))) = topics.get(record.topic.0 as usize).copied() else { return };
+            let partition = Partition { source, topic, index: record.partition };
+            if let Err(refusal) = feed(state, partition, record, now) {
+                dead_letters.put(partition, record, &refusal);
+            }
+        });
+        let Some(mut state) = guard else { return (result, false) };
+        state.hand_over();
+        state.drain();
+        let stuck = !state.push_backlog();
+        drop(state);
+        hub.ring();
+        (result, stuck)
+    }
+
+    /// Rings are full: nothing is read before the others have made room. Meanwhile the own inbound
+    /// rings are drained, so that no two workers wait for each other.
+    fn wait_for_room(&self) {
+        while !self.hub.stopping() {
+            let mut state = lock(&self.state);
+            state.drain();
+            if state.push_backlog() {
+                return;
+            }
+            drop(state);
+            self.hub.ring();
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Assigned(partitions) => self.assigned(&partitions),
+            Event::Revoked { partitions, lost } => {
+                info!(worker = self.index, partitions = partitions.len(), lost, "partitions revoked");
+                self.paused.clear();
+            }
+            Event::EndOfPartition { topic, partition, offset } => {
+                let Some(Some((source, number))) = self.topics.get(topic.0 as usize).copied() else { return };
+                let partition = Partition { source, topic: number, index: partition };
+                let mut state = lock(&self.state);
+                let here = state.intake.clock(partition).is_some_and(|clock| clock.next_offset >= offset);
+                if let Some(facts) = state.facts.get_mut(&partition) {
+                    (facts.at_end, facts.reachable) = (here, true);
+                }
+            }
+            Event::PartitionError { partition, code, text, .. } => {
+                error!(worker = self.index, partition, code, text, "partition cannot be read");
+            }
+            Event::Error { fatal, code, text } => {
+                if fatal {
+                    self.hub.fail(format!("Kafka: {text} ({code})"));
+                } else {
+                    warn!(worker = self.index, code, text, "Kafka");
+                }
+            }
+        }
+    }
+
+    fn assigned(&mut self, partitions: &[TopicPartition]) {
+        info!(worker = self.index, partitions = partitions.len(), "partitions assigned");
+        if let Err(error) = learn_topics(&mut *self.consumer, &self.sources, &self.hub) {
+            warn!(%error, "the cluster's topics could not be listed");
+        }
+        let now = wall();
+        let mut state = lock(&self.state);
+        let mut directory = lock(&self.hub.directory);
+        let names = self.consumer.topics();
+        self.topics = names.iter().map(|name| directory.topic(name)).collect();
+        for (name, at) in names.iter().zip(&self.topics) {
+            if let Some((source, topic)) = *at {
+                let format = self.sources[source as usize].format.name();
+                self.dead_letters.name(Partition { source, topic, index: 0 }, name, format);
+            }
+        }
+        for at in partitions {
+            let Some(partition) = directory.partition(at) else {
+                error!(topic = at.topic, "assigned a topic that no source names");
+                continue;
+            };
+            let clock = directory.take(partition).unwrap_or_else(|| {
+                // The topic grew: it joins at its first offset, pinned to the highest closed tick.
+                let highest = Timestamp(self.hub.highest_closed.load(Ordering::Acquire));
+                state.joined.push((partition, at.topic.clone(), 0));
+                PartitionClock::new(self.hub.rules[partition.source as usize], 0, vec![(0, highest)])
+            });
+            state.join(partition, clock, now);
+        }
+        drop(directory);
+        state.hand_over();
+        drop(state);
+        self.hub.ring();
+    }
+
+    /// Compares positions with the logs' ends.
+    fn look(&mut self, now: Timestamp) {
+        let mut state = lock(&self.state);
+        for lag in self.consumer.lags() {
+            let Some(Some((source, topic))) = self.topics.get(lag.topic.0 as usize).copied() else { continue };
+            let partition = Partition { source, topic, index: lag.partition };
+            let Some(next) = state.intake.clock(partition).map(|clock| clock.next_offset) else { continue };
+            let paused = self.paused.contains(&partition);
+            let Some(facts) = state.facts.get_mut(&partition) else { continue };
+            if facts.reachable && !lag.reachable {
+                facts.quiet_since = now;
+            }
+            facts.reachable = lag.reachable;
+            facts.lag = lag.end.map(|end| (end - next).max(0));
+            // Control records (transaction markers) may stand between the last record and the end.
+            let seen = lag.next.map_or(next, |seen| seen.max(next));
+            facts.at_end = !paused && lag.end.is_some_and(|end| seen >= end);
+        }
+    }
+
+    /// Pauses and resumes as the brain asks.
+    fn obey(&mut self) {
+        let wanted = lock(&self.hub.paused).clone();
+        let state = lock(&self.state);
+        let mine: BTreeSet<_> = state.facts.keys().copied().collect();
+        drop(state);
+        let wanted: BTreeSet<_> = wanted.intersection(&mine).copied().collect();
+        if wanted == self.paused {
+            return;
+        }
+        let names = |partitions: Vec<&Partition>| -> Vec<TopicPartition> {
+            let directory = lock(&self.hub.directory);
+            partitions
+                .into_iter()
+                .filter_map(|p| directory.topic_name(*p).map(|name| TopicPartition::new(name, p.index)))
+                .collect()
+        };
+        let pause = names(wanted.difference(&self.paused).collect());
+        let resume = names(self.paused.difference(&wanted).filter(|p| mine.contains(p)).collect());
+        let done = self.consumer.pause(&pause).and_then(|()| self.consumer.resume(&resume));
+        match done {
+            Ok(()) => self.paused = wanted,
+            Err(error) => warn!(%error, "pausing failed"),
+        }
+    }
+
+    fn commit(&mut self) {
+        let state = lock(&self.state);
+        let directory = lock(&self.hub.directory);
+        let positions: Vec<_> = state
+            .facts
+            .keys()
+            .filter_map(|partition| {
+                let offset = state.intake.clock(*partition)?.next_offset;
+                let topic = directory.topic_name(*partition)?.to_owned();
+                Some(Position { topic, partition: partition.index, offset })
+            })
+            .collect();
+        drop(directory);
+        drop(state);
+        if let Err(error) = self.consumer.commit(&positions) {
+            debug!(%error, "positions were not committed (they are only a hint)");
+        }
+    }
+}
+
+fn feed(state: &mut WorkerState, partition: Partition, record: &Record<'_>, now: Timestamp) -> Result<(), Refusal> {
+    let (mut content_type, mut content_encoding) = (None, None);
+    for (name, value) in record.headers() {
+        let slot = match name {
+            "content-type" | "Content-Type" => &mut content_type,
+            "content-encoding" | "Content-Encoding" => &mut content_encoding,
+            _ => continue,
+        };
+        *slot = std::str::from_utf8(value).ok();
+    }
+    let raw = Raw {
+        partition,
+        offset: record.offset,
+        timestamp: record.timestamp_ms.map(Timestamp),
+        format: None,
+        content_type,
+        content_encoding,
+        payload: record.payload.unwrap_or_default(),
+    };
+    state.feed(&raw, now)
+}
+
+/// Lists what the sources' subscriptions cover.
+pub(crate) fn learn_topics(consumer: &mut dyn Consumer, sources: &[SourceConfig], hub: &Hub) -> Result<(), KafkaError> {
+    for (source, config) in sources.iter().enumerate() {
+        for wanted in config.topics.iter().chain(&config.topic_regex) {
+            for (topic, partitions) in consumer.partitions(wanted)? {
+                lock(&hub.directory).learn(source as u16, &topic, partitions);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! Wiring of thought and hands: worker threads, rings, the one thread that releases ticks,
+//! recovery, reload, shutdown. Makes no decision of the domain: those are the engine's.
+
+mod backlog;
+pub mod clock;
+mod dead_letters;
+mod directory;
+mod http_feed;
+mod hub;
+mod kafka_worker;
+pub mod live;
+pub mod metrics;
+pub mod pipeline;
+
+pub use backlog::OutboxBacklog;
+pub use dead_letters::DeadLetters;
+pub use http_feed::HttpQueue;
+pub use live::{Handle, Live, LiveConfig, LiveError, StartFrom};
+pub use metrics::Metrics;
+pub use pipeline::{Layout, Pipeline, Step};

@@ -1,0 +1,715 @@
+//! The live runtime: worker threads that read, and one thread that closes ticks, writes the signal
+//! log, and lets effects go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use foghorn_correlate::Correlator;
+use foghorn_engine::core::Core;
+use foghorn_engine::sequencer::{PartitionState, Patience};
+use foghorn_engine::{Brain, Command, Entry, History, Pin, RuleFile, Sources, View};
+use foghorn_eval::catalog::Catalog;
+use foghorn_eval::clock::PartitionClock;
+use foghorn_eval::intake::Intake;
+use foghorn_eval::shard::{Progress, Shard};
+use foghorn_ingest::{Feeder, KafkaConfig, SourceConfig};
+use foghorn_kafka::{
+    Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer, TopicPartition,
+};
+use foghorn_model::{Incident, Offset, Partition, Timestamp};
+use foghorn_store::{Outbox, SignalLog, StoreError};
+use serde::Deserialize;
+use tracing::{error, info, warn};
+
+use crate::clock::wall;
+use crate::dead_letters::DeadLetters;
+use crate::directory::Directory;
+use crate::http_feed::{HttpQueue, HttpWorker};
+use crate::hub::{Hub, WorkerState, lock, settle};
+use crate::kafka_worker::{KafkaWorker, Starter};
+use crate::metrics::Metrics;
+use crate::pipeline::{least, time_rules};
+
+/// Where a first start begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartFrom {
+    /// Far enough back to fill the longest range; nothing is said for ticks before now.
+    #[default]
+    Window,
+    /// At the oldest record that is kept; everything is said.
+    Earliest,
+    /// At the newest record.
+    Latest,
+}
+
+/// Everything that the live runtime needs to know.
+pub struct LiveConfig {
+    /// The cluster, where some source reads from it.
+    pub kafka: Option<KafkaConfig>,
+    /// Properties of the cluster, checked, secrets read.
+    pub properties: Properties,
+    /// Sources; `http` among them where [`LiveConfig::http`] is set.
+    pub sources: Vec<SourceConfig>,
+    /// The queue of the HTTP receivers, and the position of their source in `sources`.
+    pub http: Option<(Arc<HttpQueue>, usize)>,
+    /// Worker threads (consumer clients).
+    pub workers: usize,
+    /// Where a first start begins.
+    pub start: StartFrom,
+    /// Waiting times of the sequencer.
+    pub patience: Patience,
+    /// A partition so far ahead of its slowest reading group is paused, in milliseconds.
+    pub max_skew_ms: i64,
+    /// A start with some partition read elsewhere is given up after so long, in milliseconds.
+    pub settle_ms: i64,
+    /// Where the signal log and the outbox live.
+    pub state_dir: PathBuf,
+    /// Labels for templates.
+    pub external_labels: Vec<(String, String)>,
+    /// Rule files as they were read.
+    pub rule_files: Vec<RuleFile>,
+    /// The rules.
+    pub catalog: Arc<Catalog>,
+    /// The correlator, fresh.
+    pub correlator: Correlator,
+    /// Dead letters.
+    pub dead_letters: DeadLetters,
+    /// Self-metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why the runtime could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The state directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The cluster.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// Another instance holds part of the partitions.
+    #[error(
+        "another instance of group {group:?} holds {missing} of {expected} partitions; one instance does the work for now: end the other one, or use another group"
+    )]
+    Partial {
+        /// Consumer group.
+        group: String,
+        /// Partitions that are read elsewhere.
+        missing: usize,
+        /// Partitions in all.
+        expected: usize,
+    },
+    /// A topic that no broker has.
+    #[error("source {source_name:?}: no topic matches {wanted:?} on {brokers}")]
+    NoTopic {
+        /// Source.
+        source_name: String,
+        /// What it names.
+        wanted: String,
+        /// Where it was looked for.
+        brokers: String,
+    },
+    /// A thread met what it could not go on with.
+    #[error("{0}")]
+    Thread(String),
+}
+
+/// What the brain's thread is asked to do.
+enum Ask {
+    Reload { catalog: Arc<Catalog>, files: Vec<RuleFile>, done: mpsc::Sender<()> },
+    Command(Command),
+}
+
+/// A handle to ask things of a running runtime. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    hub: Arc<Hub>,
+    asks: mpsc::Sender<Ask>,
+}
+
+impl Handle {
+    /// Ends it: what was read is worked off, the log is synced.
+    pub fn stop(&self) {
+        self.hub.stop.store(true, Ordering::Release);
+        self.hub.ring();
+    }
+
+    /// Puts new rules in force; returns when they are.
+    pub fn reload(&self, catalog: Arc<Catalog>, files: Vec<RuleFile>) {
+        let (done, wait) = mpsc::channel();
+        if self.asks.send(Ask::Reload { catalog, files, done }).is_ok() {
+            self.hub.ring();
+            // An error says that the runtime has ended: then there is nothing to wait for.
+            let _ended = wait.recv();
+        }
+    }
+
+    /// Gives a command.
+    pub fn command(&self, command: Command) {
+        if self.asks.send(Ask::Command(command)).is_ok() {
+            self.hub.ring();
+        }
+    }
+}
+
+/// A running runtime.
+pub struct Live {
+    handle: Handle,
+    view: Arc<View>,
+    outbox: Arc<Mutex<Outbox>>,
+    brain: JoinHandle<Result<(), LiveError>>,
+    workers: Vec<JoinHandle<()>>,
+    dead_letters: Arc<DeadLetters>,
+}
+
+impl Live {
+    /// Recovers, joins the group and starts. `on_incidents` is called when new revisions are in
+    /// the outbox, durable; `on_ready` when readiness changes.
+    ///
+    /// # Errors
+    /// [`LiveError`]: nothing was started.
+    pub fn start(
+        config: LiveConfig,
+        on_incidents: impl Fn() + Send + 'static,
+        on_ready: impl Fn(Result<(), String>) + Send + 'static,
+    ) -> Result<Self, LiveError> {
+        let (log, entries) = SignalLog::open(&config.state_dir.join("signals"))?;
+        let outbox = Outbox::open(&config.state_dir.join("outbox"))?;
+        let outbox = Arc::new(Mutex::new(outbox));
+        let view = Arc::new(View::default());
+        let core = Core::new(Arc::clone(&config.catalog), config.external_labels.clone());
+        let mut brain = Brain::new(core, config.correlator, config.patience, Arc::clone(&view));
+
+        let reach_ms = config.catalog.longest_reach_ms().min(MAX_REACH_MS);
+        let kafka = config.kafka.as_ref();
+        let kafka_workers = if kafka.is_some() { config.workers.max(1) } else { 0 };
+        let total = kafka_workers + usize::from(config.http.is_some());
+        let rules: Vec<_> = config.sources.iter().map(time_rules).collect();
+        let parts = (0..total).map(|i| {
+            let intake = Intake::new(i as u16, total, Arc::clone(&config.catalog));
+            (intake, Shard::new(Arc::clone(&config.catalog)), config.sources.iter().map(Feeder::new).collect())
+        });
+        let hub = Arc::new(Hub::new(parts.collect(), Directory::default(), rules));
+        let dead_letters = Arc::new(config.dead_letters);
+        let sources = Arc::new(config.sources);
+
+        let now = wall();
+        let frontier = History::read(&entries);
+        let begin = match frontier.frontier() {
+            Some(closed) => Some(closed - reach_ms),
+            None => frontier.start.map(|(origin, _)| origin),
+        };
+        let history = brain.recover(&entries, begin.unwrap_or(Timestamp::MIN));
+        let mut first_entries = Vec::new();
+
+        let mut consumers: Vec<Box<dyn Consumer + Send>> = Vec::new();
+        if let Some(kafka) = kafka {
+            for worker in 0..kafka_workers {
+                consumers.push(join_group(kafka, &config.properties, &sources, worker, &hub)?);
+            }
+            for (partition, topic) in &history.topics {
+                lock(&hub.directory).remember(topic, *partition);
+            }
+            let planner = Planner { kafka, sources: &sources, hub: &hub, history: &history, reach_ms, start: config.start };
+            planner.plan(&mut *consumers[0], begin, now, &mut first_entries)?;
+        }
+        if history.files.as_ref() != Some(&config.rule_files) {
+            first_entries.push(Entry::Rules { files: config.rule_files.clone() });
+        }
+        if history.start.is_none() {
+            match config.start {
+                StartFrom::Window => first_entries.push(brain.start(now - reach_ms, now)),
+                StartFrom::Latest => first_entries.push(brain.start(now, now)),
+                StartFrom::Earliest => {}
+            }
+        }
+        if let Some((_, source)) = &config.http {
+            let partition = Partition::new(*source as u16, 0);
+            let offset = history.positions.get(&partition).copied().unwrap_or(0);
+            if history.joined(partition).is_none() {
+                let pin = Pin { partition, offset, tick: Timestamp::MIN };
+                first_entries.push(Entry::Join { pin, topic: String::new() });
+            }
+            let pins = pins_of(&history, partition);
+            let clock = PartitionClock::new(hub.rules[*source], offset, pins);
+            let mut state = lock(&hub.workers[total - 1]);
+            state.join(partition, clock, now);
+            state.hand_over();
+        }
+
+        let mut workers = Vec::new();
+        for (index, consumer) in consumers.into_iter().enumerate() {
+            let worker = KafkaWorker {
+                index,
+                state: Arc::clone(&hub.workers[index]),
+                hub: Arc::clone(&hub),
+                consumer,
+                sources: Arc::clone(&sources),
+                dead_letters: Arc::clone(&dead_letters),
+                topics: Vec::new(),
+                paused: BTreeSet::new(),
+            };
+            workers.push(spawn(format!("worker-{index}"), move || worker.run())?);
+        }
+        if let Some((queue, source)) = config.http {
+            let partition = Partition::new(source as u16, 0);
+            let worker = HttpWorker {
+                hub: Arc::clone(&hub),
+                state: Arc::clone(&hub.workers[total - 1]),
+                queue,
+                partition,
+                next_offset: history.positions.get(&partition).copied().unwrap_or(0),
+            };
+            workers.push(spawn("http-feed".to_owned(), move || worker.run())?);
+        }
+
+        let (asks, asked) = mpsc::channel();
+        let loop_ = BrainLoop {
+            brain,
+            hub: Arc::clone(&hub),
+            log,
+            outbox: Arc::clone(&outbox),
+            asked,
+            names: sources.iter().map(|source| source.name.clone()).collect(),
+            group: kafka.map_or_else(String::new, |kafka| kafka.group.clone()),
+            started: history.start.is_some() || config.start != StartFrom::Earliest,
+            logged: history.positions.clone(),
+            last_known: BTreeMap::new(),
+            max_skew_ms: config.max_skew_ms,
+            settle_ms: config.settle_ms,
+            was_complete: false,
+            ready: None,
+            metrics: config.metrics,
+            dead_letters: Arc::clone(&dead_letters),
+            on_incidents: Box::new(on_incidents),
+            on_ready: Box::new(on_ready),
+        };
+        let brain = spawn("brain".to_owned(), move || loop_.run(first_entries))?;
+        Ok(Self { handle: Handle { hub, asks }, view, outbox, brain, workers, dead_letters })
+    }
+
+    /// A handle to it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The read model.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// The outbox that sinks drain.
+    pub fn outbox(&self) -> &Arc<Mutex<Outbox>> {
+        &self.outbox
+    }
+
+    /// Whether it has ended by itself.
+    pub fn is_over(&self) -> bool {
+        self.brain.is_finished()
+    }
+
+    /// Ends it and waits: workers leave, what was read is worked off, dead letters are sent.
+    ///
+    /// # Errors
+    /// What ended it, where that was not the asking.
+    pub fn finish(self) -> Result<(), LiveError> {
+        self.handle.stop();
+        for worker in self.workers {
+            if worker.join().is_err() {
+                error!("a worker panicked");
+            }
+        }
+        self.dead_letters.flush(Duration::from_secs(5));
+        match self.brain.join() {
+            Ok(result) => result,
+            Err(_) => Err(LiveError::Thread("the engine's thread panicked".to_owned())),
+        }
+    }
+}
+
+/// No restart reads further back than this: 31 days.
+const MAX_REACH_MS: i64 = 31 * 86_400_000;
+
+fn spawn<T: Send + 'static>(name: String, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, LiveError> {
+    std::thread::Builder::new().name(name).spawn(work).map_err(|error| LiveError::Thread(format!("no thread could be started: {error}")))
+}
+
+fn join_group(
+    kafka: &KafkaConfig,
+    properties: &Properties,
+    sources: &[SourceConfig],
+    worker: usize,
+    hub: &Arc<Hub>,
+) -> Result<Box<dyn Consumer + Send>, KafkaError> {
+    let topics: Vec<&str> = sources
+        .iter()
+        .flat_map(|source| source.topics.iter().chain(&source.topic_regex))
+        .map(String::as_str)
+        .collect();
+    let mut config = ConsumerConfig::new(properties.clone(), &kafka.group, &topics);
+    config.instance = (!kafka.instance.is_empty()).then(|| format!("{}-{worker}", kafka.instance));
+    Ok(Box::new(RdConsumer::join(&config, Box::new(Starter::new(Arc::clone(hub))))?))
+}
+
+fn pins_of(history: &History, partition: Partition) -> Vec<(Offset, Timestamp)> {
+    history.pins.iter().filter(|pin| pin.partition == partition).map(|pin| (pin.offset, pin.tick)).collect()
+}
+
+/// Decides where each partition begins.
+struct Planner<'a> {
+    kafka: &'a KafkaConfig,
+    sources: &'a [SourceConfig],
+    hub: &'a Hub,
+    history: &'a History,
+    reach_ms: i64,
+    start: StartFrom,
+}
+
+impl Planner<'_> {
+    fn plan(
+        &self,
+        consumer: &mut dyn Consumer,
+        begin: Option<Timestamp>,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), LiveError> {
+        for (source, config) in self.sources.iter().enumerate() {
+            for wanted in config.topics.iter().chain(&config.topic_regex) {
+                let topics = consumer.partitions(wanted)?;
+                if topics.is_empty() && !wanted.starts_with('^') {
+                    return Err(LiveError::NoTopic {
+                        source_name: config.name.clone(),
+                        wanted: wanted.clone(),
+                        brokers: self.kafka.brokers.clone(),
+                    });
+                }
+                for (topic, count) in topics {
+                    let partitions = lock(&self.hub.directory).learn(source as u16, &topic, count);
+                    self.plan_topic(consumer, &topic, &partitions, begin, now, entries)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_topic(
+        &self,
+        consumer: &mut dyn Consumer,
+        topic: &str,
+        partitions: &[Partition],
+        begin: Option<Timestamp>,
+        now: Timestamp,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), LiveError> {
+        let at = |partition: &Partition| TopicPartition::new(topic, partition.index);
+        let by_time: BTreeMap<_, _> = if self.start == StartFrom::Window && self.history.start.is_none() {
+            let from = now - self.reach_ms - self.sources[partitions[0].source as usize].allowed_lateness_ms();
+            let wanted: Vec<_> = partitions.iter().map(at).collect();
+            consumer.offsets_for_time(&wanted, from.ms())?.into_iter().collect()
+        } else {
+            BTreeMap::new()
+        };
+        for partition in partitions {
+            if lock(&self.hub.directory).is_planned(*partition) {
+                continue;
+            }
+            let (low, end) = consumer.watermarks(topic, partition.index)?;
+            let rules = self.hub.rules[partition.source as usize];
+            let offset = match (self.history.joined(*partition), begin) {
+                (Some(joined), Some(begin)) => {
+                    let wanted = self.history.rewind(*partition, begin, rules.allowed_lateness_ms).unwrap_or(joined);
+                    if wanted < low {
+                        warn!(topic, partition = partition.index, wanted, low, "Kafka no longer keeps what the windows need: they come back shorter");
+                    }
+                    wanted.max(low)
+                }
+                _ => match self.start {
+                    StartFrom::Earliest => low,
+                    StartFrom::Latest => end,
+                    StartFrom::Window => by_time.get(&at(partition)).copied().flatten().unwrap_or(end).max(low),
+                },
+            };
+            if self.history.joined(*partition).is_none() {
+                let tick = self.history.groups.values().filter_map(|group| group.closed).max().unwrap_or(Timestamp::MIN);
+                entries.push(Entry::Join { pin: Pin { partition: *partition, offset, tick }, topic: topic.to_owned() });
+            }
+            let clock = PartitionClock::new(rules, offset, pins_of(self.history, *partition));
+            lock(&self.hub.directory).plan(*partition, clock);
+        }
+        Ok(())
+    }
+}
+
+/// The one thread that closes ticks and lets effects go.
+struct BrainLoop {
+    brain: Brain,
+    hub: Arc<Hub>,
+    log: SignalLog,
+    outbox: Arc<Mutex<Outbox>>,
+    asked: mpsc::Receiver<Ask>,
+    names: Vec<String>,
+    group: String,
+    /// Whether event time has begun.
+    started: bool,
+    logged: BTreeMap<Partition, Offset>,
+    /// Where partitions stood that nobody reads at the moment: ticks wait for them.
+    last_known: BTreeMap<Partition, PartitionState>,
+    max_skew_ms: i64,
+    settle_ms: i64,
+    was_complete: bool,
+    ready: Option<Result<(), String>>,
+    metrics: Arc<Metrics>,
+    dead_letters: Arc<DeadLetters>,
+    on_incidents: Box<dyn Fn() + Send>,
+    on_ready: Box<dyn Fn(Result<(), String>) + Send>,
+}
+
+impl BrainLoop {
+    fn run(mut self, first: Vec<Entry>) -> Result<(), LiveError> {
+        let result = self.work(first);
+        if let Err(error) = &result {
+            self.hub.fail(error.to_string());
+        }
+        result
+    }
+
+    fn work(&mut self, first: Vec<Entry>) -> Result<(), LiveError> {
+        self.write(&first)?;
+        let mut measured = Timestamp::MIN;
+        loop {
+            let stopping = self.hub.stopping();
+            let busy = self.look()?;
+            let now = wall();
+            if now - measured >= 1_000 {
+                measured = now;
+                self.measure();
+                self.dead_letters.serve();
+                self.check_coverage(now)?;
+            }
+            if stopping {
+                break;
+            }
+            if !busy {
+                self.hub.wait(Duration::from_millis(5));
+            }
+        }
+        self.log.sync()?;
+        match lock(&self.hub.failure).take() {
+            Some(why) => Err(LiveError::Thread(why)),
+            None => Ok(()),
+        }
+    }
+
+    /// One look at everything; whether there may be more to do at once.
+    fn look(&mut self) -> Result<bool, LiveError> {
+        let asks: Vec<_> = self.asked.try_iter().collect();
+        let hub = Arc::clone(&self.hub);
+        let wall = wall();
+        let mut workers = hub.lock_all();
+        settle(&mut workers);
+        let mut entries = Vec::new();
+        let mut waiting = Vec::new();
+        for ask in asks {
+            match ask {
+                Ask::Command(command) => {
+                    entries.push(Entry::Timer { now: wall });
+                    entries.push(Entry::Command(command));
+                }
+                Ask::Reload { catalog, files, done } => {
+                    self.reload(catalog, files, &mut workers, &mut entries);
+                    waiting.push(done);
+                }
+            }
+        }
+        for worker in &mut workers {
+            for (partition, topic, offset) in worker.joined.drain(..) {
+                let tick = Timestamp(hub.highest_closed.load(Ordering::Acquire));
+                entries.push(Entry::Join { pin: Pin { partition, offset, tick }, topic });
+            }
+        }
+        let sources = self.sources(&workers);
+        let said = workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.said)).collect();
+        let complete = lock(&hub.directory).missing() == 0 && !sources.partitions.is_empty();
+        if complete && !self.started {
+            self.begin(&sources, &mut entries);
+        }
+        let mut busy = false;
+        if complete && self.started {
+            let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
+            let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
+            let advance = self.brain.advance(said, &sources, &mut shards, wall);
+            busy = advance.entries.iter().any(|entry| matches!(entry, Entry::Tick { .. })) || !advance.wanted.is_empty();
+            entries.extend(advance.entries);
+            for (partition, (tick, skip)) in advance.wanted {
+                let pinned = workers.iter_mut().find_map(|worker| worker.intake.pin(partition, tick));
+                if let Some(offset) = pinned {
+                    self.brain.pinned(Pin { partition, offset, tick }, skip);
+                }
+            }
+            self.metrics.waiting(&advance.waiting);
+        } else if !said.is_empty() {
+            // Nothing may be said yet: it waits where it was.
+            workers[0].said.splice(0..0, said);
+        }
+        self.pause(&sources);
+        let highest = (0..self.brain.core().catalog().rules.groups.len()).filter_map(|g| self.brain.core().closed(g)).max();
+        if let Some(highest) = highest {
+            hub.highest_closed.fetch_max(highest.ms(), Ordering::AcqRel);
+        }
+        drop(workers);
+        self.write(&entries)?;
+        for done in waiting {
+            // Nobody waits any more: that is theirs to decide.
+            let _gone = done.send(());
+        }
+        Ok(busy)
+    }
+
+    /// The first tick of a start at the earliest record: when every partition has either shown
+    /// one or is at its end.
+    fn begin(&mut self, sources: &Sources, entries: &mut Vec<Entry>) {
+        let seen = |state: &PartitionState| state.progress.watermark > Timestamp::MIN;
+        if sources.partitions.values().any(|state| !seen(state) && !state.at_end) {
+            return;
+        }
+        let lows = sources.partitions.values().filter(|state| seen(state)).map(|state| state.progress.watermark);
+        if let Some(origin) = lows.min() {
+            entries.push(self.brain.start(origin, Timestamp::MIN));
+            self.started = true;
+        }
+    }
+
+    fn sources(&mut self, workers: &[std::sync::MutexGuard<'_, WorkerState>]) -> Sources {
+        let mut partitions = std::mem::take(&mut self.last_known);
+        for state in partitions.values_mut() {
+            // Unless somebody reads it: neither at its end nor out of reach, so it is waited for.
+            (state.at_end, state.reachable) = (false, true);
+        }
+        for (reader, worker) in workers.iter().enumerate() {
+            for (partition, facts) in &worker.facts {
+                let seen = workers.iter().enumerate().map(|(shard, owner)| {
+                    let progress = owner.shard.progress().find(|(known, _)| known == partition).map(|(_, progress)| progress);
+                    let own = worker.intake.clock(*partition).filter(|_| shard == reader);
+                    progress.or_else(|| own.map(|clock| Progress { next_offset: clock.next_offset, watermark: clock.watermark() }))
+                });
+                let Some(progress) = seen.flatten().reduce(least) else { continue };
+                let state = PartitionState {
+                    progress,
+                    at_end: facts.at_end,
+                    reachable: facts.reachable,
+                    quiet_since: facts.quiet_since,
+                    allowed_lateness_ms: self.hub.rules[partition.source as usize].allowed_lateness_ms,
+                    logged_offset: self.logged.get(partition).copied().unwrap_or(0),
+                };
+                partitions.insert(*partition, state);
+            }
+        }
+        self.last_known.clone_from(&partitions);
+        Sources { partitions, names: self.names.clone() }
+    }
+
+    /// Pauses partitions that are far ahead of the slowest group.
+    fn pause(&self, sources: &Sources) {
+        let core = self.brain.core();
+        let slowest = (0..core.catalog().rules.groups.len()).map(|group| core.next_tick(group)).min();
+        let Some(slowest) = slowest.filter(|tick| *tick > Timestamp::MIN && self.started) else { return };
+        let mut paused = lock(&self.hub.paused);
+        for (partition, state) in &sources.partitions {
+            let ahead_ms = state.progress.watermark - slowest;
+            if ahead_ms > self.max_skew_ms {
+                paused.insert(*partition);
+            } else if ahead_ms < self.max_skew_ms / 2 {
+                paused.remove(partition);
+            }
+        }
+    }
+
+    fn reload(
+        &mut self,
+        catalog: Arc<Catalog>,
+        files: Vec<RuleFile>,
+        workers: &mut [std::sync::MutexGuard<'_, WorkerState>],
+        entries: &mut Vec<Entry>,
+    ) {
+        let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
+        let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
+        entries.push(Entry::Timer { now: wall() });
+        entries.extend(self.brain.reload(Arc::clone(&catalog), files, &mut shards));
+        for worker in workers {
+            worker.intake.reload(Arc::clone(&catalog));
+        }
+        info!(groups = catalog.rules.groups.len(), "rules reloaded");
+    }
+
+    /// Makes entries durable, then lets their effects go.
+    fn write(&mut self, entries: &[Entry]) -> Result<(), LiveError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.log.append(entries)?;
+        self.log.sync()?;
+        let incidents = self.brain.fold(entries);
+        self.metrics.wrote(entries, &incidents, wall());
+        self.send(&incidents)
+    }
+
+    fn send(&mut self, incidents: &[Incident]) -> Result<(), LiveError> {
+        if incidents.is_empty() {
+            return Ok(());
+        }
+        for incident in incidents {
+            info!(
+                incident = %incident.id,
+                revision = incident.revision,
+                event = ?incident.event,
+                priority = %incident.priority.level,
+                alerts = incident.alerts_total,
+                title = incident.title,
+                "incident"
+            );
+        }
+        let mut outbox = lock(&self.outbox);
+        outbox.append(incidents)?;
+        outbox.sync()?;
+        drop(outbox);
+        (self.on_incidents)();
+        Ok(())
+    }
+
+    fn check_coverage(&mut self, now: Timestamp) -> Result<(), LiveError> {
+        let mut directory = lock(&self.hub.directory);
+        let (missing, expected) = (directory.missing(), directory.expected());
+        let partial_ms = directory.partial_for_ms(now);
+        drop(directory);
+        let state = match partial_ms {
+            None => {
+                self.was_complete = true;
+                if self.started { Ok(()) } else { Err("waiting for the first records".to_owned()) }
+            }
+            Some(ms) if !self.was_complete && ms >= self.settle_ms => {
+                return Err(LiveError::Partial { group: self.group.clone(), missing, expected });
+            }
+            Some(_) => Err(format!("{missing} of {expected} partitions are not assigned to this instance")),
+        };
+        if self.ready.as_ref() != Some(&state) {
+            if let (Err(why), true) = (&state, self.was_complete) {
+                warn!(why, "not ready: ticks wait");
+            }
+            (self.on_ready)(state.clone());
+            self.ready = Some(state);
+        }
+        Ok(())
+    }
+
+    fn measure(&self) {
+        let workers = self.hub.lock_all();
+        let topics = |partition: Partition| lock(&self.hub.directory).topic_name(partition).unwrap_or("http").to_owned();
+        self.metrics.measure(&workers, &self.names, topics, &self.brain, self.log.bytes(), &self.dead_letters);
+    }
+}
+

@@ -1,0 +1,187 @@
+//! Self-metrics, in the words that operators of Prometheus and Kafka expect.
+
+use std::collections::BTreeMap;
+use std::sync::MutexGuard;
+
+use foghorn_engine::{Brain, Entry};
+use foghorn_model::{Incident, Partition, Signal, Timestamp};
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use crate::clock::wall;
+use crate::dead_letters::DeadLetters;
+use crate::hub::WorkerState;
+use crate::pipeline::sum;
+
+/// See the module's text. Registered once; [`Metrics::registry`] is what `/metrics` shows.
+pub struct Metrics {
+    registry: Registry,
+    lag: IntGaugeVec,
+    watermark_age: GaugeVec,
+    waiting: IntGauge,
+    records: IntGauge,
+    samples: IntGauge,
+    samples_unnamed: IntGauge,
+    samples_late: IntGauge,
+    samples_ahead: IntGauge,
+    samples_refused_ahead: IntGauge,
+    log_records: IntGauge,
+    log_hits: IntGauge,
+    bytes: IntGauge,
+    decode_errors: IntGaugeVec,
+    dead_letters: IntGauge,
+    dead_letters_lost: IntGauge,
+    series: IntGauge,
+    series_recorded: IntGauge,
+    window_bytes: IntGauge,
+    ticks: IntGauge,
+    tick_age: GaugeVec,
+    evaluations: IntGauge,
+    evaluation_failures: IntGauge,
+    ring_fill: Gauge,
+    log_bytes: IntGauge,
+    signals: IntCounterVec,
+    incidents: IntCounterVec,
+    event_to_decision: Histogram,
+}
+
+impl Metrics {
+    /// Registers everything in a registry of its own.
+    ///
+    /// # Errors
+    /// A metric's name is taken: a mistake of ours.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
+        let gauges = |name: &str, help: &str, labels: &[&str]| register(&registry, IntGaugeVec::new(Opts::new(name, help), labels)?);
+        let floats = |name: &str, help: &str, labels: &[&str]| register(&registry, GaugeVec::new(Opts::new(name, help), labels)?);
+        let counters = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels)?);
+        let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+        let latency = HistogramOpts::new("foghorn_event_to_decision_seconds", "Event time of a signal to its being written down.").buckets(buckets);
+        Ok(Self {
+            lag: gauges("foghorn_kafka_consumer_lag", "Records between position and end of a partition.", &["topic", "partition"])?,
+            watermark_age: floats("foghorn_watermark_age_seconds", "Wall time less the watermark of a partition.", &["topic", "partition"])?,
+            waiting: gauge("foghorn_partitions_waited_for", "Partitions that hold a tick back.")?,
+            records: gauge("foghorn_records_total", "Records read.")?,
+            samples: gauge("foghorn_samples_total", "Samples decoded.")?,
+            samples_unnamed: gauge("foghorn_samples_unnamed_total", "Samples of series that no rule names.")?,
+            samples_late: gauge("foghorn_late_events_total", "Samples and log records at or below their partition's watermark.")?,
+            samples_ahead: gauge("foghorn_ahead_events_total", "Samples too far ahead of their record's stamp to move the watermark.")?,
+            samples_refused_ahead: gauge("foghorn_refused_ahead_events_total", "Samples refused for being more than 10 minutes ahead of their record's stamp.")?,
+            log_records: gauge("foghorn_log_records_total", "Log records decoded.")?,
+            log_hits: gauge("foghorn_log_hits_total", "Log records that passed a log query, once per query.")?,
+            bytes: gauge("foghorn_bytes_total", "Payload bytes read.")?,
+            decode_errors: gauges("foghorn_decode_errors_total", "Records, or parts of them, that could not be used.", &["source", "reason"])?,
+            dead_letters: gauge("foghorn_dlq_records_total", "Records that were refused whole.")?,
+            dead_letters_lost: gauge("foghorn_dlq_lost_total", "Refused records that the dead-letter topic did not take.")?,
+            series: gauge("foghorn_series", "Series in memory.")?,
+            series_recorded: gauge("foghorn_series_recorded", "Series that rules recorded, in memory.")?,
+            window_bytes: gauge("foghorn_series_bytes", "Bytes of the series in memory, labels included.")?,
+            ticks: gauge("foghorn_ticks_total", "Ticks closed.")?,
+            tick_age: floats("foghorn_group_tick_age_seconds", "Wall time less the last closed tick of a rule group.", &["group"])?,
+            evaluations: gauge("foghorn_rule_evaluations_total", "Rule evaluations.")?,
+            evaluation_failures: gauge("foghorn_rule_evaluation_failures_total", "Rule evaluations that failed.")?,
+            ring_fill: register(&registry, Gauge::new("foghorn_ring_fill_ratio", "Share in use of the fullest ring between workers.")?)?,
+            log_bytes: gauge("foghorn_signal_log_bytes", "Bytes of the signal log.")?,
+            signals: counters("foghorn_signals_total", "Signals written down.", &["kind"])?,
+            incidents: counters("foghorn_incident_revisions_total", "Incident revisions, by what they are about.", &["event"])?,
+            event_to_decision: register(&registry, Histogram::with_opts(latency)?)?,
+            registry,
+        })
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn waiting(&self, waiting: &BTreeMap<Partition, Timestamp>) {
+        self.waiting.set(waiting.len() as i64);
+    }
+
+    pub(crate) fn wrote(&self, entries: &[Entry], incidents: &[Incident], now: Timestamp) {
+        for entry in entries {
+            let signals = match entry {
+                Entry::Tick { signals, .. } | Entry::Arrival { signals, .. } => signals,
+                _ => continue,
+            };
+            for signal in signals {
+                let (kind, at) = match signal {
+                    Signal::Transition(transition) => (transition.kind.code(), transition.at),
+                    Signal::Match(matched) => ("matched", matched.at),
+                    Signal::Evidence(evidence) => ("evidence", evidence.onset),
+                };
+                self.signals.with_label_values(&[kind]).inc();
+                self.event_to_decision.observe((now - at).max(0) as f64 / 1e3);
+            }
+        }
+        for incident in incidents {
+            let event = format!("{:?}", incident.event).to_lowercase();
+            self.incidents.with_label_values(&[event.as_str()]).inc();
+        }
+    }
+
+    pub(crate) fn measure(
+        &self,
+        workers: &[MutexGuard<'_, WorkerState>],
+        names: &[String],
+        topic: impl Fn(Partition) -> String,
+        brain: &Brain,
+        log_bytes: u64,
+        dead_letters: &DeadLetters,
+    ) {
+        let now = wall();
+        let counts = workers.iter().map(|worker| worker.intake.stats()).fold(Default::default(), sum);
+        for (gauge, value) in [
+            (&self.records, counts.records),
+            (&self.samples, counts.samples),
+            (&self.samples_unnamed, counts.unnamed),
+            (&self.samples_late, counts.late),
+            (&self.samples_ahead, counts.ahead),
+            (&self.samples_refused_ahead, counts.refused_ahead),
+            (&self.log_records, counts.log_records),
+            (&self.log_hits, counts.log_hits),
+            (&self.bytes, workers.iter().map(|worker| worker.bytes).sum()),
+            (&self.dead_letters, dead_letters.count()),
+            (&self.dead_letters_lost, dead_letters.lost()),
+            (&self.series, workers.iter().map(|worker| worker.shard.counts().series as u64).sum()),
+            (&self.window_bytes, workers.iter().map(|worker| worker.shard.stats().bytes as u64).sum()),
+            (&self.series_recorded, brain.core().recorded_series() as u64),
+            (&self.ticks, brain.core().stats().ticks),
+            (&self.evaluations, brain.core().stats().evaluations),
+            (&self.evaluation_failures, brain.core().stats().failures),
+            (&self.log_bytes, log_bytes),
+        ] {
+            gauge.set(value as i64);
+        }
+        self.ring_fill.set(workers.iter().map(|worker| worker.ring_fill()).fold(0.0, f64::max));
+        for worker in workers {
+            for ((source, reason), count) in &worker.refusals {
+                let name = names.get(*source as usize).map_or("", String::as_str);
+                self.decode_errors.with_label_values(&[name, *reason]).set(*count as i64);
+            }
+            for (partition, facts) in &worker.facts {
+                let (topic, index) = (topic(*partition), partition.index.to_string());
+                if let Some(lag) = facts.lag {
+                    self.lag.with_label_values(&[topic.as_str(), index.as_str()]).set(lag);
+                }
+                if let Some(clock) = worker.intake.clock(*partition).filter(|clock| clock.high() > Timestamp::MIN) {
+                    let age = (now - clock.watermark()) as f64 / 1e3;
+                    self.watermark_age.with_label_values(&[topic.as_str(), index.as_str()]).set(age);
+                }
+            }
+        }
+        for group in brain.core().groups() {
+            if let Some(tick) = group.last_tick {
+                self.tick_age.with_label_values(&[&*group.name]).set((now - tick) as f64 / 1e3);
+            }
+        }
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}

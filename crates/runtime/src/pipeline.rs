@@ -1,0 +1,252 @@
+//! The whole path in one thread, without a clock: replay, demo and tests drive it; the live
+//! runtime is the same parts on several threads.
+//!
+//! Records go through feeders and intakes into shards; [`Pipeline::step`] lets the brain close
+//! what may be closed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foghorn_correlate::Correlator;
+use foghorn_engine::core::Core;
+use foghorn_engine::sequencer::{PartitionState, Patience};
+use foghorn_engine::{Advance, Brain, Entry, Pin, Sources, View};
+use foghorn_eval::catalog::Catalog;
+use foghorn_eval::clock::{PartitionClock, TimeRules};
+use foghorn_eval::intake::{Intake, IntakeStats, Said};
+use foghorn_eval::shard::{Progress, Shard, ShardStats};
+use foghorn_ingest::{Feeder, Raw, SourceConfig};
+use foghorn_model::{Incident, Offset, Partition, Refusal, Timestamp};
+
+/// What came of one [`Pipeline::step`].
+#[derive(Debug, Default)]
+pub struct Step {
+    /// What was written down, in order.
+    pub entries: Vec<Entry>,
+    /// Incident revisions, in order.
+    pub incidents: Vec<Incident>,
+    /// Partitions that hold a tick back.
+    pub waiting: BTreeMap<Partition, Timestamp>,
+}
+
+/// How a pipeline is laid out.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Shards that own series.
+    pub shards: usize,
+    /// Intakes that read partitions (a partition is read by the one of its number, modulo).
+    pub intakes: usize,
+    /// Waiting times of the sequencer.
+    pub patience: Patience,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { shards: 1, intakes: 1, patience: Patience::default() }
+    }
+}
+
+/// See the module's text.
+pub struct Pipeline {
+    catalog: Arc<Catalog>,
+    sources: Sources,
+    rules: Vec<TimeRules>,
+    feeders: Vec<Feeder>,
+    intakes: Vec<Intake>,
+    shards: Vec<Shard>,
+    brain: Brain,
+    said: Vec<Said>,
+}
+
+impl Pipeline {
+    /// A pipeline over sources, under rules, that says what it finds to a correlator.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        sources: &[SourceConfig],
+        correlator: Correlator,
+        external: Vec<(String, String)>,
+        layout: &Layout,
+    ) -> Self {
+        let core = Core::new(Arc::clone(&catalog), external);
+        let brain = Brain::new(core, correlator, layout.patience, Arc::new(View::default()));
+        Self {
+            sources: Sources {
+                partitions: BTreeMap::new(),
+                names: sources.iter().map(|source| source.name.clone()).collect(),
+            },
+            rules: sources.iter().map(time_rules).collect(),
+            feeders: sources.iter().map(Feeder::new).collect(),
+            intakes: (0..layout.intakes)
+                .map(|i| Intake::new(i as u16, layout.shards, Arc::clone(&catalog)))
+                .collect(),
+            shards: (0..layout.shards).map(|_| Shard::new(Arc::clone(&catalog))).collect(),
+            brain,
+            said: Vec::new(),
+            catalog,
+        }
+    }
+
+    /// The brain, to start or to recover it, or to look at it.
+    pub fn brain(&mut self) -> &mut Brain {
+        &mut self.brain
+    }
+
+    /// The rules in force, indexed.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// The read model.
+    pub fn view(&self) -> &Arc<View> {
+        self.brain.view()
+    }
+
+    fn reader(&mut self, partition: Partition) -> &mut Intake {
+        let at = partition.index as usize % self.intakes.len();
+        &mut self.intakes[at]
+    }
+
+    /// Begins to read a partition at an offset, with the pins that a log holds for it. `logged` is
+    /// the highest position that the log holds for it.
+    pub fn join(&mut self, partition: Partition, offset: Offset, pins: &[Pin], logged: Offset, wall: Timestamp) {
+        let rules = self.rules[partition.source as usize];
+        let own = pins.iter().filter(|pin| pin.partition == partition).map(|pin| (pin.offset, pin.tick)).collect();
+        self.reader(partition).join(partition, PartitionClock::new(rules, offset, own));
+        let progress = Progress { next_offset: offset, watermark: Timestamp::MIN };
+        let state = PartitionState {
+            progress,
+            at_end: false,
+            reachable: true,
+            quiet_since: wall,
+            allowed_lateness_ms: rules.allowed_lateness_ms,
+            logged_offset: logged,
+        };
+        self.sources.partitions.insert(partition, state);
+    }
+
+    /// Feeds one record; `now` is wall time, where that counts.
+    ///
+    /// # Errors
+    /// The record could not be decoded; the flow goes on.
+    pub fn feed(&mut self, raw: &Raw<'_>, now: Option<Timestamp>) -> Result<(), Refusal> {
+        let at = raw.partition.index as usize % self.intakes.len();
+        let result = self.feeders[raw.partition.source as usize].feed(raw, now, &mut self.intakes[at]);
+        if let (Some(state), Some(now)) = (self.sources.partitions.get_mut(&raw.partition), now) {
+            (state.quiet_since, state.at_end) = (now, false);
+        }
+        result
+    }
+
+    /// Says where a partition stands: at its log's end, reachable.
+    pub fn observe(&mut self, partition: Partition, at_end: bool, reachable: bool) {
+        if let Some(state) = self.sources.partitions.get_mut(&partition) {
+            (state.at_end, state.reachable) = (at_end, reachable);
+        }
+    }
+
+    /// A partition is read to its end and there will be no more.
+    pub fn finish(&mut self, partition: Partition) {
+        self.reader(partition).finish(partition);
+    }
+
+    /// The watermark of a partition.
+    pub fn watermark(&self, partition: Partition) -> Option<Timestamp> {
+        let at = partition.index as usize % self.intakes.len();
+        self.intakes[at].clock(partition).map(PartitionClock::watermark)
+    }
+
+    /// Moves what was fed into the shards.
+    pub fn settle(&mut self) {
+        for intake in &mut self.intakes {
+            self.said.extend(intake.take_said());
+            for (shard, batch) in self.shards.iter_mut().zip(intake.batches()) {
+                if !batch.is_empty() {
+                    shard.apply(batch);
+                    batch.clear();
+                }
+            }
+        }
+        for shard in &mut self.shards {
+            for (intake, number) in shard.take_deaths() {
+                self.intakes[intake as usize].forget(number);
+            }
+        }
+        for (partition, state) in &mut self.sources.partitions {
+            let seen = self.shards.iter().filter_map(|shard| {
+                shard.progress().find(|(known, _)| known == partition).map(|(_, progress)| progress)
+            });
+            if let Some(least) = seen.reduce(least) {
+                state.progress = least;
+            }
+        }
+    }
+
+    /// Lets the brain close what may be closed at wall time `wall`, and folds what it says.
+    pub fn step(&mut self, wall: Timestamp) -> Step {
+        let mut step = Step::default();
+        loop {
+            self.settle();
+            let said = std::mem::take(&mut self.said);
+            let mut shards: Vec<_> = self.shards.iter_mut().collect();
+            let Advance { entries, wanted, waiting } = self.brain.advance(said, &self.sources, &mut shards, wall);
+            step.incidents.extend(self.brain.fold(&entries));
+            let idle = entries.is_empty() && wanted.is_empty();
+            step.entries.extend(entries);
+            step.waiting = waiting;
+            for (partition, (tick, skip)) in wanted {
+                if let Some(offset) = self.reader(partition).pin(partition, tick) {
+                    self.brain.pinned(Pin { partition, offset, tick }, skip);
+                }
+            }
+            if idle {
+                return step;
+            }
+        }
+    }
+
+    /// Parts of records that were refused since the last call.
+    pub fn take_refused(&mut self) -> Vec<(Partition, Offset, Refusal)> {
+        self.intakes.iter_mut().flat_map(Intake::take_refused).collect()
+    }
+
+    /// Counts of all intakes.
+    pub fn intake_stats(&self) -> IntakeStats {
+        self.intakes.iter().map(Intake::stats).fold(IntakeStats::default(), sum)
+    }
+
+    /// Counts of all shards.
+    pub fn shard_stats(&self) -> ShardStats {
+        self.shards.iter().map(Shard::stats).fold(ShardStats::default(), |a, b| ShardStats {
+            series: a.series + b.series,
+            bytes: a.bytes + b.bytes,
+            samples: a.samples + b.samples,
+            late: a.late + b.late,
+        })
+    }
+}
+
+/// How a source treats time.
+pub fn time_rules(source: &SourceConfig) -> TimeRules {
+    TimeRules { allowed_lateness_ms: source.allowed_lateness_ms(), max_ahead_ms: source.max_ahead.0 }
+}
+
+/// What every shard has seen of a partition.
+pub(crate) fn least(a: Progress, b: Progress) -> Progress {
+    Progress { next_offset: a.next_offset.min(b.next_offset), watermark: a.watermark.min(b.watermark) }
+}
+
+/// Adds up two intakes' counts.
+pub(crate) fn sum(a: IntakeStats, b: IntakeStats) -> IntakeStats {
+    IntakeStats {
+        records: a.records + b.records,
+        samples: a.samples + b.samples,
+        unnamed: a.unnamed + b.unnamed,
+        late: a.late + b.late,
+        ahead: a.ahead + b.ahead,
+        refused_ahead: a.refused_ahead + b.refused_ahead,
+        log_records: a.log_records + b.log_records,
+        log_hits: a.log_hits + b.log_hits,
+        changes: a.changes + b.changes,
+        alerts: a.alerts + b.alerts,
+    }
+}

@@ -1,0 +1,98 @@
+//! What can go wrong with files, in words that an operator can act on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A state file could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system said no.
+    #[error("{path}: cannot {what}: {source}", path = path.display())]
+    Io {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Another process holds the lock.
+    #[error(
+        "{path}: another foghorn uses this state directory; stop it, or give this one a \
+         directory of its own",
+        path = path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The file begins with something else.
+    #[error("{path}: this is not a foghorn {kind}; move it away or name another directory", path = path.display())]
+    NotOurs {
+        /// Which file.
+        path: PathBuf,
+        /// What it should have been.
+        kind: &'static str,
+    },
+    /// The file was written in a format that this version does not know.
+    #[error(
+        "{path}: format version {found}, and this foghorn reads up to {known}; use the version \
+         that wrote it, or a later one",
+        path = path.display()
+    )]
+    Version {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
+    /// A record that was once whole can no longer be read.
+    #[error(
+        "{path}: corrupt at byte {at} ({why}), and it is not merely a torn end. Nothing was \
+         changed. Restore the file from a copy; or keep it elsewhere and cut it at that byte \
+         (`truncate -s {at}`), which gives up everything after it; or move it away and begin anew",
+        path = path.display()
+    )]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// Where the record begins.
+        at: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A write or an fsync failed, so what is on disk is no longer known.
+    #[error(
+        "{path}: an earlier write or fsync failed, so its end is unknown; nothing more is \
+         written. Restart to recover from what is on disk",
+        path = path.display()
+    )]
+    Poisoned {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A record cannot be written in the file's format.
+    #[error("{path}: a record cannot be written: {why}", path = path.display())]
+    Unwritable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl StoreError {
+    /// For `map_err`: an I/O error with its place.
+    pub(crate) fn io<'a>(
+        path: &'a Path,
+        what: &'static str,
+    ) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            what,
+            source,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What survives a crash: the signal log and the outbox. The only room that writes state to disk.
+//!
+//! Owns file formats and their versions, locks, fsync order and recovery of torn files. Refuses to
+//! guess: a file that ends in the middle of a record is cut there, loudly; anything else that it
+//! cannot read is an error that says what to do. Knows nothing about how effects arose.
+
+pub mod error;
+mod frame;
+mod lock;
+mod numbers;
+pub mod outbox;
+mod segment;
+pub mod signal_log;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use error::StoreError;
+pub use outbox::{Outbox, OutboxItem};
+pub use signal_log::SignalLog;

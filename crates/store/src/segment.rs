@@ -1,0 +1,253 @@
+//! One file of frames: opened with recovery, appended to, synced, rewritten.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+use crate::frame::{self, FILE_HEADER, FRAME_HEADER, FileKind, MAX_PAYLOAD, Next};
+
+/// Takes one payload; `Err` says why it cannot be understood.
+pub(crate) type OnFrame<'a> = dyn FnMut(&[u8]) -> Result<(), String> + 'a;
+
+/// A file of frames that only grows, until it is rewritten whole.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    path: PathBuf,
+    kind: FileKind,
+    file: File,
+    /// Up to here the file holds whole frames.
+    bytes: u64,
+    /// A write or an fsync failed: what is on disk is not known any more.
+    poisoned: bool,
+}
+
+impl Segment {
+    /// Opens or creates the file, and shows every whole frame in it. A torn end is cut off, with a
+    /// warning.
+    pub(crate) fn open(
+        path: PathBuf,
+        kind: FileKind,
+        on_frame: &mut OnFrame<'_>,
+    ) -> Result<Self, StoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(StoreError::io(&path, "open"))?;
+        let mut segment = Self {
+            path,
+            kind,
+            file,
+            bytes: 0,
+            poisoned: false,
+        };
+        if segment.read_header()? {
+            segment.read_frames(on_frame)?;
+        } else {
+            segment.write_header()?;
+        }
+        Ok(segment)
+    }
+
+    /// Bytes in the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes whole frames to the end. After an error the file is as it was before, or poisoned.
+    pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), StoreError> {
+        self.usable()?;
+        if let Err(source) = self.file.write_all(frames) {
+            let restored = self.cut(self.bytes);
+            self.poisoned = restored.is_err();
+            return Err(StoreError::Io {
+                path: self.path.clone(),
+                what: "write",
+                source,
+            });
+        }
+        self.bytes += frames.len() as u64;
+        Ok(())
+    }
+
+    /// Makes everything that was appended durable. After a failed fsync the kernel may have
+    /// dropped the pages, so it is never tried again.
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        self.usable()?;
+        self.file.sync_data().map_err(|source| {
+            self.poisoned = true;
+            StoreError::Io {
+                path: self.path.clone(),
+                what: "fsync",
+                source,
+            }
+        })
+    }
+
+    /// Replaces the contents by `frames`, all or nothing, durably.
+    pub(crate) fn rewrite(&mut self, frames: &[u8]) -> Result<(), StoreError> {
+        self.usable()?;
+        let mut contents = self.kind.header().to_vec();
+        contents.extend_from_slice(frames);
+        self.file = replace(&self.path, &contents)?;
+        self.bytes = contents.len() as u64;
+        Ok(())
+    }
+
+    /// A payload as a frame at the end of `out`.
+    pub(crate) fn frame(&self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
+        if payload.len() >= MAX_PAYLOAD {
+            let why = format!("{} bytes; the bound is {MAX_PAYLOAD}", payload.len());
+            return Err(StoreError::Unwritable {
+                path: self.path.clone(),
+                why,
+            });
+        }
+        frame::put(out, payload);
+        Ok(())
+    }
+
+    fn usable(&self) -> Result<(), StoreError> {
+        if self.poisoned {
+            Err(StoreError::Poisoned {
+                path: self.path.clone(),
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether there is a header; a file that ends inside one is as good as empty.
+    fn read_header(&mut self) -> Result<bool, StoreError> {
+        let mut found = Vec::with_capacity(FILE_HEADER);
+        (&self.file)
+            .take(FILE_HEADER as u64)
+            .read_to_end(&mut found)
+            .map_err(StoreError::io(&self.path, "read"))?;
+        let expected = self.kind.header();
+        if found.len() < FILE_HEADER && expected.starts_with(&found) {
+            return Ok(false);
+        }
+        if !found.starts_with(&self.kind.magic) || found.len() < FILE_HEADER {
+            return Err(StoreError::NotOurs {
+                path: self.path.clone(),
+                kind: self.kind.name,
+            });
+        }
+        let version = found[8..]
+            .iter()
+            .rev()
+            .fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+        if version > self.kind.version || version == 0 {
+            let known = self.kind.version;
+            return Err(StoreError::Version {
+                path: self.path.clone(),
+                found: version,
+                known,
+            });
+        }
+        Ok(true)
+    }
+
+    fn write_header(&mut self) -> Result<(), StoreError> {
+        self.cut(0)?;
+        self.append(&self.kind.header())?;
+        self.sync()?;
+        sync_parent(&self.path)
+    }
+
+    fn read_frames(&mut self, on_frame: &mut OnFrame<'_>) -> Result<(), StoreError> {
+        let mut reader = BufReader::with_capacity(1 << 18, &self.file);
+        let (mut at, mut payload) = (FILE_HEADER as u64, Vec::new());
+        let torn = loop {
+            match frame::read(&mut reader, &mut payload)
+                .map_err(StoreError::io(&self.path, "read"))?
+            {
+                Next::End => break false,
+                Next::Broken => break true,
+                Next::Frame => {
+                    on_frame(&payload).map_err(|why| self.corrupt(at, why))?;
+                    at += (FRAME_HEADER + payload.len()) as u64;
+                }
+            }
+        };
+        if torn {
+            self.judge_tail(at)?;
+        }
+        self.bytes = at;
+        self.cut(at)
+    }
+
+    /// Says loudly what is cut off, or refuses to.
+    fn judge_tail(&self, at: u64) -> Result<(), StoreError> {
+        let mut tail = Vec::new();
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(at))
+            .map_err(StoreError::io(&self.path, "seek"))?;
+        file.read_to_end(&mut tail)
+            .map_err(StoreError::io(&self.path, "read"))?;
+        if let Some(why) = frame::corruption(&tail) {
+            return Err(self.corrupt(at, why));
+        }
+        tracing::warn!(
+            path = %self.path.display(),
+            at,
+            bytes = tail.len(),
+            "the file ends in the middle of a record, as after a crash or power loss: cutting off \
+             what was never confirmed"
+        );
+        Ok(())
+    }
+
+    fn corrupt(&self, at: u64, why: String) -> StoreError {
+        StoreError::Corrupt {
+            path: self.path.clone(),
+            at,
+            why,
+        }
+    }
+
+    /// Makes the file end at `bytes`, and writes go there.
+    fn cut(&mut self, bytes: u64) -> Result<(), StoreError> {
+        self.file
+            .set_len(bytes)
+            .map_err(StoreError::io(&self.path, "truncate"))?;
+        self.file
+            .seek(SeekFrom::Start(bytes))
+            .map_err(StoreError::io(&self.path, "seek"))?;
+        Ok(())
+    }
+}
+
+/// Writes a file beside `path`, syncs it and renames it over `path`; the open file, at its end.
+pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<File, StoreError> {
+    let new = path.with_extension("tmp");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&new)
+        .map_err(StoreError::io(&new, "create"))?;
+    file.write_all(contents)
+        .map_err(StoreError::io(&new, "write"))?;
+    file.sync_all().map_err(StoreError::io(&new, "fsync"))?;
+    fs::rename(&new, path).map_err(StoreError::io(path, "replace"))?;
+    sync_parent(path)?;
+    Ok(file)
+}
+
+/// Makes a file's name durable.
+fn sync_parent(path: &Path) -> Result<(), StoreError> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let dir = File::open(parent).map_err(StoreError::io(parent, "open"))?;
+    dir.sync_all().map_err(StoreError::io(parent, "fsync"))
+}

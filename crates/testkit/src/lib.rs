@@ -1,0 +1,4 @@
+//! What tests of several rooms share: a dev-dependency, never part of the program.
+
+pub mod broker;
+pub mod scenario;

@@ -1,0 +1,8 @@
+//! JSON: a borrowed scanner, and the formats that are read with it.
+//!
+//! Owns grammar and text; each format owns what its keys mean.
+
+pub(crate) mod logs;
+pub(crate) mod metrics;
+pub(crate) mod scan;
+pub(crate) mod tree;

@@ -1,0 +1,255 @@
+//! OTLP logs: a stream is what the stream labels say of a resource; everything else that the
+//! record and then the resource say become the record's fields.
+
+use std::fmt::Write;
+
+use foghorn_model::{
+    LabelsBuilder, LogRecord, Refusal, SampleSink, SeriesKey, SeriesRef, Timestamp,
+};
+use smallvec::SmallVec;
+
+use crate::decoder::{Scratch, Settings};
+use crate::otlp::any_value::{AnyValue, KeyValue};
+use crate::otlp::resource::{log_labels, write_attribute};
+use crate::pairs::{Pairs, chain};
+use crate::proto::{Fields, Malformed};
+use crate::severity;
+use crate::time::from_nanos;
+
+/// Decodes an `ExportLogsServiceRequest`.
+pub(crate) fn decode<S: SampleSink>(
+    settings: &Settings,
+    scratch: &mut Scratch,
+    request: &[u8],
+    record_time: Timestamp,
+    sink: &mut S,
+) -> Result<(), Refusal> {
+    Fields::check(request).map_err(|error| error.at("request"))?;
+    let mut walk = Walk {
+        settings,
+        scratch,
+        sink,
+        record_time,
+        records: 0,
+        failed: None,
+    };
+    let mut fields = Fields::new(request);
+    while let Some((number, value)) = fields.next().map_err(|error| error.at("request"))? {
+        if number == 1 {
+            let done = value
+                .bytes()
+                .and_then(|message| walk.resource_logs(message));
+            walk.settle(done, "resource logs");
+        }
+    }
+    let Walk {
+        records,
+        failed,
+        sink,
+        ..
+    } = walk;
+    match failed {
+        Some(refusal) if records == 0 => Err(refusal),
+        Some(refusal) => {
+            sink.refuse(refusal);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+struct Walk<'w, S> {
+    settings: &'w Settings,
+    scratch: &'w mut Scratch,
+    sink: &'w mut S,
+    record_time: Timestamp,
+    records: u64,
+    /// The first fault, held back: a record of which nothing at all could be used is refused as
+    /// a whole.
+    failed: Option<Refusal>,
+}
+
+impl<S: SampleSink> Walk<'_, S> {
+    fn settle(&mut self, done: Result<(), Malformed>, place: &str) {
+        if let Err(error) = done {
+            match &self.failed {
+                None => self.failed = Some(error.at(place)),
+                Some(_) => self.sink.refuse(error.at(place)),
+            }
+        }
+    }
+
+    fn resource_logs(&mut self, message: &[u8]) -> Result<(), Malformed> {
+        let mut resource: &[u8] = &[];
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            if number == 1 {
+                resource = value.bytes()?;
+            }
+        }
+        let options = &self.settings.options;
+        let Scratch {
+            resource: stream,
+            rest,
+            ..
+        } = &mut *self.scratch;
+        log_labels(
+            resource,
+            &options.stream_labels,
+            options.translation,
+            stream,
+            rest,
+        )?;
+        let key = SeriesKey(chain(self.settings.logs_salt, &stream.hash().to_le_bytes()));
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            if number == 2 {
+                self.scope_logs(value.bytes()?, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_logs(&mut self, message: &[u8], key: SeriesKey) -> Result<(), Malformed> {
+        Fields::check(message)?;
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            if number == 2 {
+                let done = value.bytes().and_then(|record| self.record(record, key));
+                self.settle(done, "log record");
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, message: &[u8], key: SeriesKey) -> Result<(), Malformed> {
+        let Scratch {
+            record: attributes,
+            rest,
+            text,
+            resource: stream,
+            ..
+        } = &mut *self.scratch;
+        attributes.clear();
+        text.clear();
+        let raw = RawRecord::read(message, self.settings, attributes)?;
+        raw.write_ids(attributes);
+        let line = body_text(raw.body, text)?;
+        let fields: SmallVec<[(&str, &str); 32]> = attributes.iter().chain(rest.iter()).collect();
+        let at = from_nanos(raw.time, from_nanos(raw.observed, self.record_time));
+        let severity = match severity::in_range(raw.severity) {
+            0 => severity::number(raw.severity_text),
+            number => number,
+        };
+        let series = match self.sink.stream(key) {
+            Some(series) => series,
+            None => define(self.settings, stream, key, self.sink),
+        };
+        self.sink.log(
+            series,
+            &LogRecord {
+                at,
+                stream: key,
+                line,
+                severity,
+                attributes: &fields,
+            },
+        );
+        self.records += 1;
+        Ok(())
+    }
+}
+
+/// A body as a line: text as it is, bytes where they are text, anything else written to `buffer`.
+fn body_text<'a>(body: &'a [u8], buffer: &'a mut String) -> Result<&'a str, Malformed> {
+    match AnyValue::read(body)? {
+        AnyValue::Text(line) => Ok(line),
+        AnyValue::Bytes(bytes) => match str::from_utf8(bytes) {
+            Ok(line) => Ok(line),
+            Err(_) => AnyValue::Bytes(bytes)
+                .write_text(buffer)
+                .map(|()| &**buffer),
+        },
+        other => other.write_text(buffer).map(|()| &**buffer),
+    }
+}
+
+/// Makes a stream known by the labels in `pairs`.
+#[cold]
+pub(crate) fn define<S: SampleSink>(
+    settings: &Settings,
+    pairs: &Pairs,
+    key: SeriesKey,
+    sink: &mut S,
+) -> SeriesRef {
+    let mut builder = LabelsBuilder::default();
+    for (name, value) in pairs.iter() {
+        builder.set_default(name, value);
+    }
+    for (name, value) in &settings.options.extra_labels {
+        builder.set_default(name, value);
+    }
+    sink.define_stream(key, builder.build())
+}
+
+/// A log record's own fields, borrowed; its attributes go to a buffer.
+#[derive(Default)]
+struct RawRecord<'a> {
+    time: u64,
+    observed: u64,
+    severity: u64,
+    severity_text: &'a str,
+    body: &'a [u8],
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+    event_name: &'a str,
+}
+
+impl<'a> RawRecord<'a> {
+    fn read(
+        message: &'a [u8],
+        settings: &Settings,
+        attributes: &mut Pairs,
+    ) -> Result<Self, Malformed> {
+        let mut raw = Self::default();
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => raw.time = value.fixed64()?,
+                2 => raw.severity = value.varint()?,
+                3 => raw.severity_text = value.text()?,
+                5 => raw.body = value.bytes()?,
+                6 => {
+                    let pair = KeyValue::read(value.bytes()?)?;
+                    write_attribute(pair, settings.options.translation, attributes)?;
+                }
+                9 => raw.trace_id = value.bytes()?,
+                10 => raw.span_id = value.bytes()?,
+                11 => raw.observed = value.fixed64()?,
+                12 => raw.event_name = value.text()?,
+                _ => {}
+            }
+        }
+        Ok(raw)
+    }
+
+    /// Fields of the record that are not attributes, but that rules ask for like attributes.
+    fn write_ids(&self, attributes: &mut Pairs) {
+        for (name, id) in [("trace_id", self.trace_id), ("span_id", self.span_id)] {
+            if !id.is_empty() {
+                let hex =
+                    |out: &mut String| id.iter().try_for_each(|byte| write!(out, "{byte:02x}"));
+                // Writing to a string does not fail.
+                let _ = attributes.write(|out| out.write_str(name), hex);
+            }
+        }
+        for (name, text) in [
+            ("severity_text", self.severity_text),
+            ("event_name", self.event_name),
+        ] {
+            if !text.is_empty() {
+                attributes.push(name, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Name/value pairs in one reusable buffer, and the keys that are made of them.
+
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+
+/// Pairs, one after another in one string. Cleared and refilled, it allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pairs {
+    text: String,
+    /// Start, end of the name, end of the value.
+    spans: Vec<(usize, usize, usize)>,
+}
+
+impl Pairs {
+    /// Forgets the pairs, keeps the buffers.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.spans.clear();
+    }
+
+    /// Number of pairs.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Appends a pair whose name and value are written by functions; what a failing function
+    /// wrote is taken back.
+    pub(crate) fn write<E>(
+        &mut self,
+        name: impl FnOnce(&mut String) -> Result<(), E>,
+        value: impl FnOnce(&mut String) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.text.len();
+        let mut middle = start;
+        let written = name(&mut self.text).and_then(|()| {
+            middle = self.text.len();
+            value(&mut self.text)
+        });
+        match written {
+            Ok(()) => self.spans.push((start, middle, self.text.len())),
+            Err(_) => self.text.truncate(start),
+        }
+        written
+    }
+
+    /// Appends a pair.
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        let middle = self.text.len();
+        self.text.push_str(value);
+        self.spans.push((start, middle, self.text.len()));
+    }
+
+    /// The pairs in the order in which they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.spans
+            .iter()
+            .map(|&(start, middle, end)| (&self.text[start..middle], &self.text[middle..end]))
+    }
+
+    /// Puts the pairs in order, so that what is made of them does not depend on how they came.
+    pub(crate) fn sort(&mut self) {
+        let text = &*self.text;
+        self.spans.sort_unstable_by_key(|&(start, middle, end)| {
+            (&text[start..middle], &text[middle..end])
+        });
+    }
+
+    /// A hash of the set of pairs; their order does not matter.
+    pub(crate) fn hash(&self) -> u128 {
+        self.spans
+            .iter()
+            .fold(0_u128, |sum, &(start, middle, end)| {
+                let pair =
+                    xxh3_128_with_seed(&self.text.as_bytes()[start..end], (middle - start) as u64);
+                sum.wrapping_add(pair)
+            })
+    }
+}
+
+/// Hash of one pair as it stands in the bytes; summed with wrapping, so that order does not matter.
+#[inline]
+pub(crate) fn pair_hash(raw: &[u8]) -> u128 {
+    xxh3_128(raw)
+}
+
+/// Folds the parts of what comes before the pairs (settings, resource, metric) into one hash.
+pub(crate) fn chain(base: u128, part: &[u8]) -> u128 {
+    let seed = (base as u64) ^ (base >> 64) as u64;
+    base.rotate_left(29)
+        .wrapping_add(xxh3_128_with_seed(part, seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_does_not_matter_but_borders_do() {
+        let of = |list: &[(&str, &str)]| {
+            let mut pairs = Pairs::default();
+            for (name, value) in list {
+                pairs.push(name, value);
+            }
+            pairs.hash()
+        };
+        assert_eq!(of(&[("a", "1"), ("b", "2")]), of(&[("b", "2"), ("a", "1")]));
+        assert_ne!(of(&[("a", "12")]), of(&[("a1", "2")]));
+        assert_ne!(of(&[("a", "1"), ("b", "2")]), of(&[("a", "2"), ("b", "1")]));
+    }
+
+    #[test]
+    fn failed_writes_leave_nothing() {
+        let mut pairs = Pairs::default();
+        pairs.push("a", "1");
+        let failed = pairs.write(
+            |name| {
+                name.push('b');
+                Ok(())
+            },
+            |_| Err(()),
+        );
+        assert_eq!(failed, Err(()));
+        pairs.push("c", "2");
+        assert_eq!(pairs.iter().collect::<Vec<_>>(), [("a", "1"), ("c", "2")]);
+        assert_eq!(pairs.len(), 2);
+    }
+}
