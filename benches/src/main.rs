@@ -1,2 +1,69 @@
-//! placeholder
-fn main() {}
+//! `foghorn-bench`: how much the whole path costs, measured against a real broker.
+//!
+//! Each subcommand answers one question and prints every figure with its unit; what is timed is
+//! timed several times, and medians are printed. CPU-seconds are of this process alone (`getrusage`,
+//! user and system): a broker is another process, so that a busy machine disturbs little. The data
+//! set is that of `dataset`: 235-byte JSON samples, one series a key, eight partitions.
+//!
+//! Nothing is asserted about speed. What is asserted is that the work was done: every path run is
+//! compared with results that are computed from the data set alone.
+
+mod allocs;
+mod check;
+mod cluster;
+mod dataset;
+mod latency;
+mod live;
+mod measure;
+mod memory;
+mod path;
+mod probes;
+mod rig;
+mod rules;
+mod storm;
+mod sys;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What went wrong, in words.
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Parser)]
+#[command(name = "foghorn-bench", about = "Measures Foghorn's whole path", version)]
+struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Kafka to closed ticks, in CPU-seconds, beside a bare librdkafka loop over the same topic.
+    Path(path::Args),
+    /// Heap allocations for samples of known series, which must be none.
+    Allocs(allocs::Args),
+    /// Bytes of an active series: labels, window, indexes.
+    Memory(memory::Args),
+    /// Thousands of alerts that fire in one tick.
+    Storm(storm::Args),
+    /// From a produced record to the incident on the output topic.
+    Latency(latency::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().bench {
+        Bench::Path(args) => path::run(&args),
+        Bench::Allocs(args) => allocs::run(&args),
+        Bench::Memory(args) => memory::run(&args),
+        Bench::Storm(args) => storm::run(&args),
+        Bench::Latency(args) => latency::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            measure::say(&format!("FAIL: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! Records that could not be used, on their way from a worker to the dead-letter sink.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foghorn_emit::{DeadLetter, DeadLetterError, DeadLetterSink};
@@ -16,14 +15,12 @@ use crate::hub::lock;
 pub struct DeadLetters {
     sink: DeadLetterSink,
     names: Mutex<Vec<(Partition, String, String)>>,
-    put: AtomicU64,
-    lost: AtomicU64,
 }
 
 impl DeadLetters {
     /// Over a sink.
     pub fn new(sink: DeadLetterSink) -> Self {
-        Self { sink, names: Mutex::default(), put: AtomicU64::new(0), lost: AtomicU64::new(0) }
+        Self { sink, names: Mutex::default() }
     }
 
     /// Tells a topic's name and format, for the headers.
@@ -37,7 +34,6 @@ impl DeadLetters {
 
     /// Sends a record that was refused, byte for byte; waits while too many are under way.
     pub(crate) fn put(&self, partition: Partition, record: &Record<'_>, refusal: &Refusal) {
-        self.put.fetch_add(1, Ordering::Relaxed);
         let at = Partition { index: 0, ..partition };
         let names = lock(&self.names);
         let (topic, format) = names
@@ -69,22 +65,12 @@ impl DeadLetters {
                 }
             }
         }
-        self.lost.fetch_add(1, Ordering::Relaxed);
+        warn!(topic, offset = record.offset, "a record that could not be used is in no dead-letter topic");
     }
 
     /// Takes delivery reports.
     pub(crate) fn serve(&self) {
         self.sink.serve(Duration::ZERO);
-    }
-
-    /// Records put here.
-    pub fn count(&self) -> u64 {
-        self.put.load(Ordering::Relaxed)
-    }
-
-    /// Of them, those that the sink did not take.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
     }
 
     /// Waits until all are acknowledged, at most so long.

@@ -709,7 +709,7 @@ impl BrainLoop {
     fn measure(&self) {
         let workers = self.hub.lock_all();
         let topics = |partition: Partition| lock(&self.hub.directory).topic_name(partition).unwrap_or("http").to_owned();
-        self.metrics.measure(&workers, &self.names, topics, &self.brain, self.log.bytes(), &self.dead_letters);
+        self.metrics.measure(&workers, &self.names, topics, &self.brain, self.log.bytes());
     }
 }
 

@@ -11,7 +11,6 @@ use prometheus::{
 };
 
 use crate::clock::wall;
-use crate::dead_letters::DeadLetters;
 use crate::hub::WorkerState;
 use crate::pipeline::sum;
 
@@ -31,8 +30,6 @@ pub struct Metrics {
     log_hits: IntGauge,
     bytes: IntGauge,
     decode_errors: IntGaugeVec,
-    dead_letters: IntGauge,
-    dead_letters_lost: IntGauge,
     series: IntGauge,
     series_recorded: IntGauge,
     window_bytes: IntGauge,
@@ -74,8 +71,6 @@ impl Metrics {
             log_hits: gauge("foghorn_log_hits_total", "Log records that passed a log query, once per query.")?,
             bytes: gauge("foghorn_bytes_total", "Payload bytes read.")?,
             decode_errors: gauges("foghorn_decode_errors_total", "Records, or parts of them, that could not be used.", &["source", "reason"])?,
-            dead_letters: gauge("foghorn_dlq_records_total", "Records that were refused whole.")?,
-            dead_letters_lost: gauge("foghorn_dlq_lost_total", "Refused records that the dead-letter topic did not take.")?,
             series: gauge("foghorn_series", "Series in memory.")?,
             series_recorded: gauge("foghorn_series_recorded", "Series that rules recorded, in memory.")?,
             window_bytes: gauge("foghorn_series_bytes", "Bytes of the series in memory, labels included.")?,
@@ -130,7 +125,6 @@ impl Metrics {
         topic: impl Fn(Partition) -> String,
         brain: &Brain,
         log_bytes: u64,
-        dead_letters: &DeadLetters,
     ) {
         let now = wall();
         let counts = workers.iter().map(|worker| worker.intake.stats()).fold(Default::default(), sum);
@@ -144,8 +138,6 @@ impl Metrics {
             (&self.log_records, counts.log_records),
             (&self.log_hits, counts.log_hits),
             (&self.bytes, workers.iter().map(|worker| worker.bytes).sum()),
-            (&self.dead_letters, dead_letters.count()),
-            (&self.dead_letters_lost, dead_letters.lost()),
             (&self.series, workers.iter().map(|worker| worker.shard.counts().series as u64).sum()),
             (&self.window_bytes, workers.iter().map(|worker| worker.shard.stats().bytes as u64).sum()),
             (&self.series_recorded, brain.core().recorded_series() as u64),

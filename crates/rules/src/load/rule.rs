@@ -76,6 +76,9 @@ pub(super) fn load(
         return None;
     }
     lint::regexes(node, &leaves[before..], desk);
+    if around.language.is_none() {
+        lint::nameless(node, &leaves[before..], desk);
+    }
     Some(rule)
 }
 

@@ -16,6 +16,10 @@ use crate::proto::{Fields, Malformed};
 use crate::severity;
 use crate::time::from_nanos;
 
+/// The label that names a log stream's service, and its value where the sender named none.
+const SERVICE_NAME: &str = "service_name";
+const UNKNOWN_SERVICE: &str = "unknown_service";
+
 /// Decodes an `ExportLogsServiceRequest`.
 pub(crate) fn decode<S: SampleSink>(
     settings: &Settings,
@@ -189,6 +193,8 @@ pub(crate) fn define<S: SampleSink>(
     for (name, value) in &settings.options.extra_labels {
         builder.set_default(name, value);
     }
+    // As Loki does: a stream can be selected even where its sender told nothing about itself.
+    builder.set_default(SERVICE_NAME, UNKNOWN_SERVICE);
     sink.define_stream(key, builder.build())
 }
 

@@ -25,11 +25,17 @@ fn log_rules() {
             ..
         }
     ));
-    let rule = only_rule("  - {alert: A, expr: '{app=\"x\"}'}\n");
-    assert!(
-        matches!(rule.kind, RuleKind::Alert { .. }),
-        "without a sign of LogQL it is PromQL"
-    );
+    let bare = group("  - {alert: A, expr: 'rate({app=\"x\"}[5m]) > 1'}\n");
+    assert_snapshot!(told(&bare), @r#"
+group g: A
+warning[nameless-selector]: this selector names no metric; it is read as PromQL, over every metric
+ --> rules/a.yml:4:28
+  |
+4 |   - {alert: A, expr: 'rate({app="x"}[5m]) > 1'}
+  |                            ^
+  |
+  = help: for logs say `language: logql` in the rule or group, else name the metric or say `language: promql`
+"#);
     let yaml = group(
         "  - {alert: A, expr: '{app=\"x\"} |= \"panic\"', for: 1m}
   - {record: a, expr: '{app=\"x\"} |= \"panic\"'}

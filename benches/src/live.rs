@@ -1,0 +1,151 @@
+//! The live runtime as `foghorn run` wires it, less arguments, API and console.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
+use foghorn_emit::{Backlog, DeadLetterSink, Emitter, KafkaSink, KafkaSinkConfig, Sink, SinkMetrics};
+use foghorn_engine::RuleFile;
+use foghorn_engine::sequencer::Patience;
+use foghorn_ingest::{KafkaConfig, SourceConfig};
+use foghorn_runtime::{DeadLetters, Live, LiveConfig, Metrics, OutboxBacklog, StartFrom};
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::{Failure, rules};
+
+/// What a run needs to be told.
+pub(crate) struct Setup<'a> {
+    /// The cluster that it reads from.
+    pub(crate) cluster: &'a Cluster,
+    /// The one source.
+    pub(crate) source: SourceConfig,
+    /// The rules.
+    pub(crate) rules: RuleFile,
+    /// Worker threads.
+    pub(crate) workers: usize,
+    /// Where to start.
+    pub(crate) start: StartFrom,
+    /// A partition at its end is idle after so long, in milliseconds.
+    pub(crate) idle_timeout_ms: i64,
+    /// Where state goes.
+    pub(crate) state_dir: &'a Path,
+    /// A topic for incidents.
+    pub(crate) output: Option<&'a str>,
+}
+
+/// A runtime that runs.
+pub(crate) struct Running {
+    pub(crate) live: Live,
+    metrics: Arc<Metrics>,
+    ready: Arc<AtomicBool>,
+    emitter: Option<Arc<Emitter>>,
+}
+
+type Bell = Arc<Mutex<Option<Arc<Emitter>>>>;
+
+impl Setup<'_> {
+    /// Starts it.
+    pub(crate) fn start(self) -> Result<Running, Failure> {
+        let metrics = Arc::new(Metrics::new()?);
+        let sink_metrics = SinkMetrics::register(metrics.registry())?;
+        let ready = Arc::new(AtomicBool::new(false));
+        let bell = Bell::default();
+        let (rung, told) = (Arc::clone(&bell), Arc::clone(&ready));
+        let config = LiveConfig {
+            kafka: Some(KafkaConfig {
+                brokers: self.cluster.bootstrap().to_owned(),
+                group: format!("foghorn-{}", crate::measure::wall().ms()),
+                ..KafkaConfig::default()
+            }),
+            properties: self.cluster.properties(),
+            sources: vec![self.source],
+            http: None,
+            workers: self.workers,
+            start: self.start,
+            patience: Patience { idle_timeout_ms: self.idle_timeout_ms, ..Patience::default() },
+            max_skew_ms: 600_000,
+            settle_ms: 20_000,
+            state_dir: self.state_dir.to_owned(),
+            external_labels: Vec::new(),
+            catalog: rules::catalog(&self.rules)?,
+            rule_files: vec![self.rules],
+            correlator: Correlator::new(Config::default(), Topology::new(&TopologyFile::default())),
+            dead_letters: DeadLetters::new(DeadLetterSink::counting(sink_metrics.clone())),
+            metrics: Arc::clone(&metrics),
+        };
+        let wake = move || {
+            if let Some(emitter) = &*rung.lock().unwrap_or_else(PoisonError::into_inner) {
+                emitter.wake();
+            }
+        };
+        let live = Live::start(config, wake, move |state| told.store(state.is_ok(), Ordering::Release))?;
+        let mut running = Running { live, metrics, ready, emitter: None };
+        if let Some(topic) = self.output {
+            running.emit_to(topic, self.cluster.bootstrap(), &sink_metrics, &bell)?;
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    fn emit_to(&mut self, topic: &str, brokers: &str, metrics: &SinkMetrics, bell: &Bell) -> Result<(), Failure> {
+        let outbox = self.live.outbox();
+        outbox.lock().unwrap_or_else(PoisonError::into_inner).set_sinks(&["output"])?;
+        let sink = KafkaSink::open(&KafkaSinkConfig {
+            name: "output".to_owned(),
+            brokers: Some(brokers.to_owned()),
+            properties: std::collections::BTreeMap::new(),
+            property_files: std::collections::BTreeMap::new(),
+            topic: topic.to_owned(),
+            source: "foghorn-bench".to_owned(),
+        })?;
+        let sinks: Vec<Box<dyn Sink>> = vec![Box::new(sink)];
+        let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog(Arc::clone(outbox)));
+        let emitter = Arc::new(Emitter::start(sinks, &backlog, metrics)?);
+        *bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&emitter));
+        self.emitter = Some(emitter);
+        Ok(())
+    }
+
+    /// A gauge of the self-metrics.
+    pub(crate) fn gauge(&self, name: &str) -> f64 {
+        let families = self.metrics.registry().gather();
+        let family = families.iter().find(|family| family.name() == name);
+        family.and_then(|family| family.get_metric().first()).map_or(0.0, |metric| metric.get_gauge().value())
+    }
+
+    /// Whether every partition is read and event time has begun.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Waits until something holds.
+    ///
+    /// # Errors
+    /// It did not within `patience`, or the runtime ended.
+    pub(crate) fn wait(&self, what: &str, patience: Duration, holds: impl Fn(&Self) -> bool) -> Result<(), Failure> {
+        let begin = Instant::now();
+        while !holds(self) {
+            if self.live.is_over() {
+                return Err(format!("the runtime ended before this: {what}").into());
+            }
+            if begin.elapsed() > patience {
+                return Err(format!("this did not come: {what}").into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        self.live.finish()?;
+        if let Some(emitter) = self.emitter {
+            emitter.wake();
+        }
+        Ok(())
+    }
+}
