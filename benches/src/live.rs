@@ -114,7 +114,7 @@ impl Running {
     pub(crate) fn gauge(&self, name: &str) -> f64 {
         let families = self.metrics.registry().gather();
         let family = families.iter().find(|family| family.name() == name);
-        family.and_then(|family| family.get_metric().first()).map_or(0.0, |metric| metric.get_gauge().value())
+        family.and_then(|family| family.get_metric().first()).map_or(0.0, |metric| metric.get_gauge().get_value())
     }
 
     /// Whether every partition is read and event time has begun.

@@ -54,6 +54,7 @@ struct Run {
     resident: u64,
     ticks: u64,
     findings: Findings,
+    recorded: u64,
     first: Timestamp,
     last: Timestamp,
 }
@@ -142,7 +143,12 @@ fn compare(
     ));
     let results: u64 = last.findings.results.iter().sum();
     say(&match kind {
-        Kind::Record => format!("  checked: {} samples, {} ticks once and in order", full.data.samples(), last.ticks),
+        Kind::Record => format!(
+            "  checked: {} samples, {} ticks once and in order, {} series recorded",
+            full.data.samples(),
+            last.ticks,
+            last.recorded
+        ),
         Kind::Alert => format!(
             "  checked: {} samples, {} ticks, {results} results of {} (rule, series) as computed from the data",
             full.data.samples(),
@@ -187,6 +193,7 @@ impl Loaded<'_> {
         let read = running.gauge("foghorn_samples_total");
         let failures = running.gauge("foghorn_rule_evaluation_failures_total");
         let late = running.gauge("foghorn_late_events_total");
+        let recorded = running.gauge("foghorn_series_recorded") as u64;
         let resident = resident_bytes();
         running.finish()?;
         let (cpu_s, wall_s) = (cpu_seconds() - cpu, wall.elapsed().as_secs_f64());
@@ -200,20 +207,30 @@ impl Loaded<'_> {
         if !in_order {
             return Err("ticks are missing, doubled or out of order".into());
         }
-        Ok(Run { cpu_s, wall_s, resident, ticks: ticks.len() as u64, findings: found(&log, rules, last), first, last })
+        Ok(Run { cpu_s, wall_s, resident, ticks: ticks.len() as u64, findings: found(&log, rules, last), recorded, first, last })
     }
 
     fn check(&self, kind: Kind, rules: usize, run: &Run) -> Result<(), Failure> {
         if run.last != self.last_tick() || run.first.ms() > T0_MS + INTERVAL_MS {
             return Err(format!("ticks from {} to {}, expected up to {}", run.first, run.last, self.last_tick()).into());
         }
-        if kind == Kind::Record {
-            return Ok(());
-        }
         let expected = expected(&self.data, rules, run.first, run.last);
+        if kind == Kind::Record {
+            // What the last tick recorded is there, and nothing that no tick recorded.
+            let least = expected_at(&self.data, rules, run.last);
+            if (least..=expected.distinct).contains(&run.recorded) {
+                return Ok(());
+            }
+            return Err(format!("{} series recorded, not {least} to {}", run.recorded, expected.distinct).into());
+        }
         if run.findings != expected {
             return Err(format!("found {:?}, expected {expected:?}", run.findings).into());
         }
         Ok(())
     }
+}
+
+/// Results at one tick.
+fn expected_at(data: &Dataset, rules: usize, tick: Timestamp) -> u64 {
+    expected(data, rules, tick, tick).results.iter().sum()
 }

@@ -12,10 +12,10 @@ use foghorn_correlate::{Correlator, Input};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::intake::Said;
 use foghorn_eval::shard::Shard;
-use foghorn_model::{AlertId, AlertState, Incident, MatchKind, Offset, Partition, Reason, Signal, Timestamp, TransitionKind};
+use foghorn_model::{AlertState, Incident, Offset, Partition, Signal, Timestamp, TransitionKind};
 
 use crate::core::Core;
-use crate::entry::{Command, Entry, Pin, RuleFile};
+use crate::entry::{Command, Entry, GroupKey, Pin, RuleFile};
 use crate::history::History;
 use crate::sequencer::{Decision, PartitionState, Patience, Skip, decide};
 use crate::view::{AlertView, View};
@@ -49,8 +49,12 @@ pub struct Brain {
     view: Arc<View>,
     /// Pins taken since the last advance, to be written before the tick that they let go.
     pins: Vec<Pin>,
-    /// Partitions that are left behind, with the tick that they were pinned to.
-    blind: BTreeMap<Partition, Timestamp>,
+    /// Entries that say which of those pins leave somebody behind.
+    left: Vec<Entry>,
+    /// Watermarks of the partitions that the last advance wanted pinned.
+    behind: BTreeMap<Partition, Timestamp>,
+    /// Ticks that partitions are left behind at: (after, until].
+    blind: BTreeMap<Partition, Vec<(Timestamp, Timestamp)>>,
     /// Arrivals below these positions are in the log already.
     logged: BTreeMap<Partition, Offset>,
     /// The positions and watermarks that the log was last told of.
@@ -72,6 +76,8 @@ impl Brain {
             patience,
             view,
             pins: Vec::new(),
+            left: Vec::new(),
+            behind: BTreeMap::new(),
             blind: BTreeMap::new(),
             logged: BTreeMap::new(),
             read: BTreeMap::new(),
@@ -109,13 +115,19 @@ impl Brain {
         }
         incidents.iter().for_each(|incident| self.publish_incident(incident));
         let silent = history.start.map_or(Timestamp::MIN, |(_, silent)| silent);
-        self.core.start(begin, silent);
+        // Nothing is said of the time before time began, though its samples may be read.
+        let origin = history.start.map_or(begin, |(origin, _)| origin);
+        self.core.start(begin.max(origin), silent);
+        if let Some(latest) = history.latest() {
+            self.core.begin_after(latest, |key| !history.groups.contains_key(key));
+        }
         for (key, group) in &history.groups {
-            if let Some(closed) = group.closed {
-                self.core.resume(key, closed, group.open.clone());
-            }
+            self.core.resume(key, group);
         }
         self.logged = history.positions.clone();
+        self.blind = history.blind.clone();
+        self.publish_alerts(entries);
+        self.publish_heard();
         history
     }
 
@@ -123,7 +135,10 @@ impl Brain {
     pub fn pinned(&mut self, pin: Pin, skip: Skip) {
         self.pins.push(pin);
         if skip == Skip::Blind {
-            self.blind.insert(pin.partition, pin.tick);
+            let Pin { partition, tick: until, .. } = pin;
+            let after = self.behind.get(&partition).copied().unwrap_or(Timestamp::MIN);
+            self.blind.entry(partition).or_default().push((after, until));
+            self.left.push(Entry::Blind { partition, after, until });
         }
     }
 
@@ -133,11 +148,9 @@ impl Brain {
         for said in said {
             self.arrive(said, &mut advance.entries);
         }
+        advance.entries.splice(0..0, self.left.drain(..));
         advance.entries.extend(self.pins.drain(..).map(Entry::Pin));
-        // A partition that has moved past its pin by itself is seen again.
-        self.blind.retain(|partition, tick| {
-            sources.partitions.get(partition).is_some_and(|state| state.progress.watermark <= *tick)
-        });
+        self.forget_blind();
         for _ in 0..self.ticks_at_once {
             if !self.close_one(sources, shards, wall, &mut advance) {
                 break;
@@ -152,10 +165,18 @@ impl Brain {
         });
         if let Some(now) = now.filter(|now| (due || speaks) && *now > self.correlator.now() && *now < Timestamp::MAX) {
             // Before what speaks: it is said at this instant.
-            let at = advance.entries.iter().position(|entry| !matches!(entry, Entry::Pin(_))).unwrap_or(advance.entries.len());
+            let at = advance.entries.iter().position(|entry| !matches!(entry, Entry::Pin(_) | Entry::Blind { .. } | Entry::Lowered { .. })).unwrap_or(advance.entries.len());
             advance.entries.insert(at, Entry::Timer { now });
         }
         advance
+    }
+
+    /// Spans that no group's next tick can stand in any more.
+    fn forget_blind(&mut self) {
+        let next = (0..self.core.catalog().rules.groups.len()).map(|group| self.core.next_tick(group)).min();
+        for spans in self.blind.values_mut() {
+            spans.retain(|(_, until)| next.is_some_and(|next| *until >= next));
+        }
     }
 
     fn arrive(&mut self, said: Said, entries: &mut Vec<Entry>) {
@@ -206,6 +227,7 @@ impl Brain {
                 }
                 Decision::Pin(skips) => {
                     for (partition, skip) in skips {
+                        self.behind.insert(partition, partitions[&partition].progress.watermark);
                         let wanted = advance.wanted.entry(partition).or_insert((tick, skip));
                         *wanted = (wanted.0.max(tick), wanted.1.max(skip));
                     }
@@ -229,7 +251,8 @@ impl Brain {
         shards: &mut [&mut Shard],
         advance: &mut Advance,
     ) {
-        let blind = partitions.keys().any(|partition| self.blind.contains_key(partition));
+        let skipped = |(after, until): &(Timestamp, Timestamp)| *after < tick && tick <= *until;
+        let blind = partitions.keys().any(|p| self.blind.get(p).is_some_and(|spans| spans.iter().any(skipped)));
         let replayed = self.core.is_replayed(group);
         let signals = self.core.close(group, shards, blind);
         if !replayed {
@@ -261,6 +284,9 @@ impl Brain {
             self.publish_incident(incident);
         }
         self.publish_alerts(entries);
+        if entries.iter().any(|entry| matches!(entry, Entry::Arrival { .. } | Entry::Timer { .. })) {
+            self.publish_heard();
+        }
         if entries.iter().any(|entry| matches!(entry, Entry::Tick { .. } | Entry::Rules { .. })) {
             self.publish_groups();
         }
@@ -284,7 +310,7 @@ impl Brain {
                 let command = foghorn_correlate::Command::Acknowledge { incident: *incident, by: by.clone() };
                 correlator.fold(Input::Command(command), out);
             }
-            Entry::Start { .. } | Entry::Rules { .. } | Entry::Read { .. } | Entry::Join { .. } | Entry::Pin(_) | Entry::Lowered { .. } => return,
+            Entry::Start { .. } | Entry::Rules { .. } | Entry::Read { .. } | Entry::Join { .. } | Entry::Pin(_) | Entry::Blind { .. } | Entry::Lowered { .. } => return,
         }
         correlator.flush(out);
     }
@@ -297,14 +323,13 @@ impl Brain {
     /// Takes new rules; the entries that say so and what ends with them.
     pub fn reload(&mut self, catalog: Arc<Catalog>, files: Vec<RuleFile>, shards: &mut [&mut Shard]) -> Vec<Entry> {
         let latest = (0..self.core.catalog().rules.groups.len()).filter_map(|group| self.core.closed(group)).max();
-        let first = self.core.catalog().rules.groups.first().map(|_| self.core.key(0).clone());
         let (signals, map) = self.core.reload(Arc::clone(&catalog));
         for shard in &mut *shards {
             shard.reload(Arc::clone(&catalog), &map);
         }
         let mut entries = vec![Entry::Rules { files }];
-        if let (Some(group), Some(tick), false) = (first, latest, signals.is_empty()) {
-            entries.push(Entry::Tick { group, tick, signals });
+        if let (Some(tick), false) = (latest, signals.is_empty()) {
+            entries.push(Entry::Tick { group: GroupKey::nobody(), tick, signals });
         }
         entries
     }
@@ -326,6 +351,47 @@ impl Brain {
 
     fn publish_incident(&self, incident: &Incident) {
         self.view.incidents.insert(incident.id, Arc::new(incident.clone()));
+    }
+
+    /// Brings the read model's values up to date: between transitions an alert's value goes on
+    /// changing.
+    pub fn refresh(&self) {
+        for (group, rule, alert) in self.core.active() {
+            let known = self.view.alerts.get(&alert.id).map(|known| Arc::clone(known.value()));
+            let Some(known) = known.filter(|known| known.value.to_bits() != alert.value.to_bits()) else { continue };
+            let (annotations, reason) = (alert.annotations.clone(), alert.reason.clone());
+            let view = AlertView { value: alert.value, annotations, reason, ..(*known).clone() };
+            debug_assert_eq!((&view.group, &view.name), (&group.name, &rule.name), "an alert's id names its rule");
+            self.view.alerts.insert(alert.id, Arc::new(view));
+        }
+    }
+
+    /// Alerts of log matches and of other programs, as correlation holds them.
+    fn publish_heard(&self) {
+        use foghorn_correlate::Source;
+        for alert in self.correlator.alerts().filter(|alert| !matches!(alert.source, Source::Rule)) {
+            if alert.state == AlertState::Resolved {
+                self.view.alerts.remove(&alert.id);
+                continue;
+            }
+            let same = self.view.alerts.get(&alert.id).is_some_and(|known| known.reason == alert.reason);
+            if !same {
+                let view = AlertView {
+                    id: alert.id,
+                    rule: alert.rule.id,
+                    group: Arc::clone(&alert.rule.group),
+                    name: Arc::clone(&alert.rule.name),
+                    labels: alert.labels.clone(),
+                    annotations: alert.annotations.clone(),
+                    state: alert.state,
+                    active_at: alert.active_at,
+                    fired_at: alert.fired_at,
+                    value: alert.value,
+                    reason: alert.reason.clone(),
+                };
+                self.view.alerts.insert(alert.id, Arc::new(view));
+            }
+        }
     }
 
     fn publish_groups(&self) {
@@ -362,24 +428,6 @@ impl Brain {
                         reason: t.reason.clone(),
                     };
                     self.view.alerts.insert(t.alert, Arc::new(view));
-                }
-                Signal::Match(m) if m.kind == MatchKind::First => {
-                    let id = AlertId::derive(m.rule.id, &m.labels, Timestamp::MIN);
-                    let active_at = self.view.alerts.get(&id).map_or(m.at, |known| known.active_at);
-                    let view = AlertView {
-                        id,
-                        rule: m.rule.id,
-                        group: Arc::clone(&m.rule.group),
-                        name: Arc::clone(&m.rule.name),
-                        labels: m.labels.clone(),
-                        annotations: m.annotations.clone(),
-                        state: AlertState::Firing,
-                        active_at,
-                        fired_at: Some(active_at),
-                        value: m.count as f64,
-                        reason: Reason::Matched { line: m.line.clone(), count: m.count },
-                    };
-                    self.view.alerts.insert(id, Arc::new(view));
                 }
                 Signal::Match(_) | Signal::Evidence(_) => {}
             }

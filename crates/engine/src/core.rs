@@ -17,10 +17,11 @@ use foghorn_model::labels::NAME;
 use foghorn_model::{
     AlertState, Labels, Reason, RuleId, RuleRef, STALE_NAN, Signal, SignalId, Timestamp, Transition, TransitionKind,
 };
-use foghorn_rules::plan::{Group, LeafId, Rule, RuleKind};
+use foghorn_rules::plan::{Group, LeafId, Read, Rule, RuleKind};
 use foghorn_rules::template::TemplateContext;
 
 use crate::entry::GroupKey;
+use crate::history::GroupHistory;
 use crate::matches::RuleMatches;
 use crate::view::{GroupView, Health, RuleView};
 
@@ -85,16 +86,17 @@ struct TickLeaves<'a, 'b> {
 impl Leaves for TickLeaves<'_, '_> {
     fn leaf(&mut self, leaf: LeafId, at: Timestamp) -> Vector {
         let mut vector = self.recorded.leaf(self.group, leaf, self.tick, at);
+        let recorded: BTreeSet<Labels> = vector.iter().map(|element| element.labels.clone()).collect();
         let mut parts = usize::from(!vector.is_empty());
         for shard in &mut *self.shards {
-            let part = shard.leaf(self.group, leaf, self.tick, at);
+            let mut part = shard.leaf(self.group, leaf, self.tick, at);
+            // A recorded element beats its ingested twin.
+            part.retain(|element| !recorded.contains(&element.labels));
             parts += usize::from(!part.is_empty());
             vector.extend(part);
         }
         if parts > 1 {
-            // Stable: a recorded element stands before its ingested twin, and beats it.
             vector.sort_by(|a, b| nameless_order(&a.labels, &b.labels));
-            vector.dedup_by(|b, a| a.labels == b.labels);
         }
         vector
     }
@@ -122,11 +124,29 @@ impl Core {
         }
     }
 
-    /// What the log says of a group: ticks up to `until` were closed, with these alerts open.
-    pub fn resume(&mut self, key: &GroupKey, until: Timestamp, logged: BTreeMap<(RuleId, Labels), ActiveAlert>) {
-        if let Some(state) = self.groups.iter_mut().find(|state| state.key == *key) {
-            state.replay_until = until;
-            state.logged = logged;
+    /// What the log says of a group: how far it had closed, what was open and said then.
+    pub fn resume(&mut self, key: &GroupKey, history: &GroupHistory) {
+        let Some(at) = self.groups.iter().position(|state| state.key == *key) else { return };
+        let (state, group) = (&mut self.groups[at], &self.catalog.rules.groups[at]);
+        if let Some(closed) = history.closed {
+            state.replay_until = closed;
+            state.logged.clone_from(&history.open);
+        } else if let Some(since) = history.since {
+            state.next_tick = state.next_tick.max(since.next_slot(group.interval_ms, group.slot_ms));
+        }
+        for (rule, state) in group.rules.iter().zip(&mut state.rules) {
+            if let Memory::Match(matches) = &mut state.memory {
+                matches.recall(rule.id, &history.matched);
+            }
+        }
+    }
+
+    /// Groups that are new begin after `latest`.
+    pub fn begin_after(&mut self, latest: Timestamp, is_new: impl Fn(&GroupKey) -> bool) {
+        for (state, group) in self.groups.iter_mut().zip(&self.catalog.rules.groups) {
+            if is_new(&state.key) {
+                state.next_tick = latest.next_slot(group.interval_ms, group.slot_ms);
+            }
         }
     }
 
@@ -229,6 +249,7 @@ impl Core {
         signals: &mut Vec<Signal>,
     ) {
         self.stats.evaluations += 1;
+        let start = signals.len();
         let at = tick - group.query_offset_ms;
         let mut leaves = TickLeaves { shards, recorded: &mut self.recorded, group: g, tick };
         let state = &mut self.groups[g].rules[r];
@@ -270,10 +291,14 @@ impl Core {
                 .map_err(|error| error.to_string()),
             _ => Ok(()),
         };
+        if reads_logs_only(rule, group) {
+            // No record is what all-clear looks like: a log query counts what is there.
+            signals[start..].iter_mut().for_each(|signal| replace_reason(signal, &Reason::NoData, Reason::ConditionFalse { value: None }));
+        }
         state.error = result.err().unwrap_or_default();
         self.stats.failures += u64::from(!state.error.is_empty());
         if blind {
-            for signal in signals {
+            for signal in &mut signals[start..] {
                 doubt(signal);
             }
         }
@@ -386,6 +411,7 @@ impl GroupState {
                     alert.keep_firing_since = again.keep_firing_since;
                     alert.value = again.value;
                     alert.element = again.element.clone();
+                    alert.annotations = again.annotations.clone();
                 }
                 alerts.restore(alert);
             }
@@ -478,6 +504,19 @@ fn record(recorded: &mut Shard, group: GroupIndex, at: Timestamp, vector: Vector
     }
     for labels in gone {
         recorded.record(group, &labels, at, STALE_NAN);
+    }
+}
+
+fn reads_logs_only(rule: &Rule, group: &Group) -> bool {
+    let leaves = foghorn_rules::plan::leaves_of(&rule.expr, group);
+    !leaves.is_empty() && leaves.iter().all(|leaf| matches!(group.leaves[leaf.0 as usize].read, Read::Log { .. }))
+}
+
+fn replace_reason(signal: &mut Signal, old: &Reason, new: Reason) {
+    if let Signal::Transition(transition) = signal
+        && transition.reason == *old
+    {
+        transition.reason = new;
     }
 }
 

@@ -18,6 +18,13 @@ pub struct GroupKey {
     pub name: Arc<str>,
 }
 
+impl GroupKey {
+    /// Stands where no group speaks: what ends with a removed rule.
+    pub fn nobody() -> Self {
+        Self { file: "".into(), name: "".into() }
+    }
+}
+
 /// A tick closed without waiting for a partition: from `offset` on, the partition's watermark is
 /// at least `tick`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,6 +86,16 @@ pub enum Entry {
     },
     /// A tick is about to close without a partition.
     Pin(Pin),
+    /// A pin leaves a partition behind (it is out of reach, or trails the others): ticks in
+    /// (`after`, `until`] that read it give no all-clear.
+    Blind {
+        /// Which partition.
+        partition: Partition,
+        /// Its watermark when it was pinned.
+        after: Timestamp,
+        /// The tick that it was pinned to.
+        until: Timestamp,
+    },
     /// A record's stamp was lowered to wall time, and that mattered.
     Lowered {
         /// Which partition.

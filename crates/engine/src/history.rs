@@ -1,21 +1,30 @@
 //! What a signal log says when it is read again: how far each group had closed, which alerts were
 //! open, where the partitions stood, and every decision that a replay must obey.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use foghorn_eval::alerts::ActiveAlert;
 use foghorn_model::{AlertState, Labels, Offset, Partition, RuleId, Signal, Timestamp, Transition, TransitionKind};
+use foghorn_rules::{LoadOptions, Source, load};
 
 use crate::entry::{Entry, GroupKey, Pin, RuleFile};
 
 /// What the log says of one group.
 #[derive(Clone, Debug, Default)]
 pub struct GroupHistory {
+    /// Its ticks begin after this instant, where the log says so.
+    pub since: Option<Timestamp>,
     /// Its last closed tick.
     pub closed: Option<Timestamp>,
     /// Alerts that are open after it, by (rule, labels).
     pub open: BTreeMap<(RuleId, Labels), ActiveAlert>,
+    /// Match buckets that have said their first, by (rule, labels, partition, bucket).
+    pub matched: BTreeSet<MatchKey>,
 }
+
+/// A bucket of a match rule: (rule, the alert's labels, partition, the bucket's start).
+pub type MatchKey = (RuleId, Labels, Partition, Timestamp);
 
 /// See the module's text.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +39,8 @@ pub struct History {
     pub pins: Vec<Pin>,
     /// Topics of the partitions that joined.
     pub topics: BTreeMap<Partition, String>,
+    /// Ticks that partitions were left behind at: (after, until].
+    pub blind: BTreeMap<Partition, Vec<(Timestamp, Timestamp)>>,
     /// Stamps that were lowered, and mattered.
     pub lowered: BTreeMap<(Partition, Offset), Timestamp>,
     /// The highest position that the log holds for each partition.
@@ -51,8 +62,11 @@ impl History {
 
     fn take(&mut self, entry: &Entry) {
         match entry {
-            Entry::Start { origin, silent_until } => self.start = Some((*origin, *silent_until)),
-            Entry::Rules { files } => self.files = Some(files.clone()),
+            Entry::Start { origin, silent_until } => {
+                self.start = Some((*origin, *silent_until));
+                self.groups.values_mut().for_each(|group| group.since = group.since.or(Some(*origin)));
+            }
+            Entry::Rules { files } => self.rules(files),
             Entry::Read { positions } => {
                 for (partition, offset, watermark) in positions {
                     self.reach(*partition, *offset);
@@ -68,9 +82,14 @@ impl History {
                 self.pins.push(*pin);
                 self.reach(pin.partition, pin.offset);
             }
+            Entry::Blind { partition, after, until } => {
+                self.blind.entry(*partition).or_default().push((*after, *until));
+            }
             Entry::Lowered { partition, offset, stamp } => {
                 self.lowered.insert((*partition, *offset), *stamp);
             }
+            // The ends of removed rules' alerts close nobody's tick.
+            Entry::Tick { group, .. } if *group == GroupKey::nobody() => {}
             Entry::Tick { group, tick, signals } => {
                 let state = self.groups.entry(group.clone()).or_default();
                 state.closed = state.closed.max(Some(*tick));
@@ -80,9 +99,35 @@ impl History {
                     }
                 }
             }
-            Entry::Arrival { partition, offset, .. } => self.reach(*partition, offset + 1),
+            Entry::Arrival { partition, offset, signals, .. } => {
+                self.reach(*partition, offset + 1);
+                signals.iter().for_each(|signal| self.matched(signal));
+            }
             Entry::Timer { now } => self.now = self.now.max(Some(*now)),
             Entry::Command(_) => {}
+        }
+    }
+
+    /// Groups that stay keep what is known of them; new ones begin after the latest closed tick.
+    fn rules(&mut self, files: &[RuleFile]) {
+        let sources: Vec<_> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
+        let (rules, _) = load(&sources, &LoadOptions::default());
+        let latest = self.groups.values().filter_map(|group| group.closed).max();
+        let since = latest.or(self.start.map(|(origin, _)| origin));
+        let mut before = std::mem::take(&mut self.groups);
+        for group in &rules.groups {
+            let key = GroupKey { file: Arc::clone(&group.file), name: Arc::clone(&group.name) };
+            let kept = before.remove(&key).unwrap_or(GroupHistory { since, ..GroupHistory::default() });
+            self.groups.insert(key, kept);
+        }
+        self.files = Some(files.to_vec());
+    }
+
+    fn matched(&mut self, signal: &Signal) {
+        let Signal::Match(signal) = signal else { return };
+        // A rule's id tells its group's name; two files may have groups of one name.
+        for (_, group) in self.groups.iter_mut().filter(|(key, _)| key.name == signal.rule.group) {
+            group.matched.insert((signal.rule.id, signal.labels.clone(), signal.partition, signal.bucket));
         }
     }
 
@@ -104,9 +149,16 @@ impl History {
         self.joins.get(&partition).copied()
     }
 
-    /// The earliest closed tick of any group; `None` where nothing was closed.
+    /// The earliest instant after which some group has not closed its ticks; `None` where nothing
+    /// was closed.
     pub fn frontier(&self) -> Option<Timestamp> {
-        self.groups.values().filter_map(|group| group.closed).min()
+        self.latest()?;
+        self.groups.values().filter_map(|group| group.closed.or(group.since)).min()
+    }
+
+    /// The latest closed tick of any group.
+    pub fn latest(&self) -> Option<Timestamp> {
+        self.groups.values().filter_map(|group| group.closed).max()
     }
 }
 

@@ -1,25 +1,53 @@
 //! Match rules: per (rule, labels, partition, bucket of event time) a `first` on arrival and a
 //! `total` at the first tick past the bucket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foghorn_eval::intake::MatchHit;
 use foghorn_model::{
-    Labels, LabelsBuilder, MatchKind, MatchSignal, Partition, RuleRef, Signal, SignalId, Timestamp,
+    Labels, LabelsBuilder, MatchKind, MatchSignal, Partition, RuleId, RuleRef, Signal, SignalId, Timestamp,
 };
 use foghorn_rules::plan::{Group, Rule};
 use foghorn_rules::template::TemplateContext;
-use serde::{Deserialize, Serialize};
+
+use crate::history::MatchKey;
 
 /// A late match may still open its bucket so long after the bucket's end, in milliseconds.
 const MEMORY_MS: i64 = 3_600_000;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Its records that the coming tick may see, and late ones that it may not see yet.
+#[derive(Clone, Debug, Default)]
 struct Bucket {
     count: u64,
     last_at: Timestamp,
     line: String,
     told: bool,
+    late: Vec<(Timestamp, MatchHit)>,
+}
+
+impl Bucket {
+    fn add(&mut self, at: Timestamp, line: &str) {
+        self.count += 1;
+        if self.count == 1 || at >= self.last_at {
+            self.last_at = at;
+            line.clone_into(&mut self.line);
+        }
+    }
+
+    /// Takes in a record: a late one counts at ticks after its partition's watermark only.
+    fn take(&mut self, hit: &MatchHit) {
+        match hit.hidden {
+            None => self.add(hit.at, &hit.line),
+            Some(_) if self.told => {}
+            Some(hidden) => self.late.push((hidden, hit.clone())),
+        }
+    }
+
+    fn see(&mut self, tick: Timestamp) {
+        for (_, hit) in self.late.extract_if(.., |(hidden, _)| *hidden < tick).collect::<Vec<_>>() {
+            self.add(hit.at, &hit.line);
+        }
+    }
 }
 
 /// State of one match rule.
@@ -32,19 +60,29 @@ impl RuleMatches {
     /// A record matched: the first of its bucket speaks.
     pub(crate) fn arrive(&mut self, group: &Group, rule: &Rule, from: Partition, hit: &MatchHit, resolve_after_ms: i64) -> Option<Signal> {
         let bucket = hit.at.next_slot(group.interval_ms, group.slot_ms) - group.interval_ms;
-        let labels = alert_labels(rule, &hit.labels);
-        if let Some(known) = self.buckets.get_mut(&(bucket, labels.clone(), from)) {
-            known.count += 1;
-            if hit.at >= known.last_at {
-                known.last_at = hit.at;
-                known.line.clone_from(&hit.line);
-            }
+        // Its bucket may be forgotten already or not: that is chance, so nothing is said.
+        if hit.hidden.is_some_and(|hidden| bucket + group.interval_ms + MEMORY_MS <= hidden) {
             return None;
         }
-        let new = Bucket { count: 1, last_at: hit.at, line: hit.line.clone(), told: false };
-        let signal = signal(group, rule, MatchKind::First, bucket, &labels, from, &new, resolve_after_ms);
-        self.buckets.insert((bucket, labels, from), new);
+        let labels = alert_labels(rule, &hit.labels);
+        if let Some(known) = self.buckets.get_mut(&(bucket, labels.clone(), from)) {
+            known.take(hit);
+            return None;
+        }
+        let first = Bucket { count: 1, last_at: hit.at, line: hit.line.clone(), ..Bucket::default() };
+        let signal = signal(group, rule, MatchKind::First, bucket, &labels, from, &first, resolve_after_ms);
+        self.buckets.entry((bucket, labels, from)).or_default().take(hit);
         Some(signal)
+    }
+
+    /// Buckets whose firsts the log holds: they are not said again. Their records are read again,
+    /// as far as their totals are still to be said.
+    pub(crate) fn recall(&mut self, rule: RuleId, matched: &BTreeSet<MatchKey>) {
+        for (id, labels, from, bucket) in matched {
+            if *id == rule {
+                self.buckets.entry((*bucket, labels.clone(), *from)).or_default();
+            }
+        }
     }
 
     /// A tick closed: buckets that lie before it say their totals.
@@ -55,7 +93,8 @@ impl RuleMatches {
             if !past(*bucket) {
                 break;
             }
-            if !std::mem::replace(&mut state.told, true) {
+            state.see(tick);
+            if state.count > 0 && !std::mem::replace(&mut state.told, true) {
                 signals.push(signal(group, rule, MatchKind::Total, *bucket, labels, *from, state, resolve_after_ms));
             }
         }

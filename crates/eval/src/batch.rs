@@ -33,6 +33,8 @@ pub struct Birth {
     pub labels: Labels,
     /// What its window holds.
     pub holds: Holds,
+    /// The source that sends it.
+    pub source: u16,
 }
 
 /// A sample that came at or below its partition's watermark.

@@ -3,13 +3,13 @@
 //! Built once from a [`RuleSet`], shared by intakes, shards and core. Immutable.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foghorn_model::labels::NAME;
 use foghorn_model::matcher::all_match;
 use foghorn_model::{Labels, Timestamp};
 use foghorn_rules::logql::Pipeline;
-use foghorn_rules::plan::{Group, LeafId, Read, RuleKind, RuleSet, Selector};
+use foghorn_rules::plan::{Group, LeafId, Read, RuleKind, RuleSet, Selector, leaves_of};
 
 use crate::logs::LogMatcher;
 
@@ -77,7 +77,12 @@ pub struct Catalog {
     nameless: Vec<ReadId>,
     /// Per group: the groups whose recorded series it reads.
     recorders: Vec<BTreeSet<GroupIndex>>,
+    /// Names of the sources, by position in the config.
+    sources: OnceLock<Vec<String>>,
 }
+
+/// Stands for the source of recorded series: every group reads them.
+pub const RECORDED: u16 = u16::MAX;
 
 impl Catalog {
     /// Indexes a rule set.
@@ -91,6 +96,7 @@ impl Catalog {
             by_metric: BTreeMap::new(),
             nameless: Vec::new(),
             recorders: Vec::new(),
+            sources: OnceLock::new(),
             rules,
         };
         let groups = catalog.rules.groups.clone();
@@ -175,6 +181,26 @@ impl Catalog {
         }
     }
 
+    /// Tells the sources' names, by position in the config: a group that names sources sees what
+    /// these have sent, and nothing else. Until then it sees everything. Only the first call counts.
+    pub fn name_sources(&self, names: impl IntoIterator<Item = String>) {
+        self.sources.get_or_init(|| names.into_iter().collect());
+    }
+
+    /// Whether a group sees what a source sends.
+    pub fn reads_source(&self, group: GroupIndex, source: u16) -> bool {
+        let wanted = &self.rules.groups[group].sources;
+        if wanted.is_empty() || source == RECORDED {
+            return true;
+        }
+        self.sources.get().is_none_or(|names| names.get(source as usize).is_some_and(|name| wanted.contains(name)))
+    }
+
+    /// Whether some group makes a read of what a source sends.
+    pub fn read_reads_source(&self, read: ReadId, source: u16) -> bool {
+        self.reads[read.0 as usize].reach_ms.keys().any(|group| self.reads_source(*group, source))
+    }
+
     /// The group at a position.
     pub fn group(&self, group: GroupIndex) -> &Arc<Group> {
         &self.rules.groups[group]
@@ -185,13 +211,15 @@ impl Catalog {
         self.leaf_reads[group][leaf.0 as usize]
     }
 
-    /// The reads that cover a series.
-    pub fn reads_of<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = ReadId> + 'a {
+    /// The reads that cover a series of a source.
+    pub fn reads_of<'a>(&'a self, labels: &'a Labels, source: u16) -> impl Iterator<Item = ReadId> + 'a {
         let named = self.by_metric.get(labels.metric()).map_or(&[][..], Vec::as_slice);
-        named.iter().chain(&self.nameless).copied().filter(|read| match &self.reads[read.0 as usize].target {
+        let covers = |read: &ReadId| match &self.reads[read.0 as usize].target {
             Target::Series(selector) => all_match(&selector.matchers, labels),
             Target::Log(_) => false,
-        })
+        };
+        let all = named.iter().chain(&self.nameless).copied();
+        all.filter(move |read| covers(read) && self.read_reads_source(*read, source))
     }
 
     /// The groups whose recorded series a group reads, itself among them where it does.
@@ -199,16 +227,54 @@ impl Catalog {
         &self.recorders[group]
     }
 
-    /// How far back the longest read of any rule reaches, in milliseconds; with the time that an
-    /// alert's `for`, `keep_firing_for` and `resolve_after` may go back.
+    /// How far back of its first tick a restart must read, in milliseconds: the longest read of any
+    /// rule, through the series that rules record; the time that an alert's `for` and
+    /// `keep_firing_for` may go back; and an interval, since ticks lie that far apart.
     pub fn longest_reach_ms(&self) -> i64 {
-        let reads = self.reads.iter().flat_map(|read| read.reach_ms.values().copied()).max().unwrap_or(0);
-        let states = self.rules.groups.iter().flat_map(|group| &group.rules).map(|rule| match &rule.kind {
-            RuleKind::Record { .. } => 0,
-            RuleKind::Alert { for_ms, keep_firing_ms, .. } => for_ms + keep_firing_ms,
-            RuleKind::Match { resolve_after_ms, .. } => *resolve_after_ms,
+        let groups = &self.rules.groups;
+        let rules = groups.iter().enumerate().flat_map(|(g, group)| (0..group.rules.len()).map(move |r| (g, r)));
+        let mut known = BTreeMap::new();
+        let reaches = rules.map(|(g, r)| {
+            let state = match &groups[g].rules[r].kind {
+                RuleKind::Record { .. } => 0,
+                RuleKind::Alert { for_ms, keep_firing_ms, .. } => for_ms + keep_firing_ms,
+                RuleKind::Match { resolve_after_ms, .. } => *resolve_after_ms,
+            };
+            self.rule_reach_ms((g, r), &mut known).saturating_add(state)
         });
-        reads + states.max().unwrap_or(0)
+        let longest = reaches.max().unwrap_or(0);
+        longest.saturating_add(groups.iter().map(|group| group.interval_ms).max().unwrap_or(0))
+    }
+
+    /// How far back a rule's value depends on samples. A rule that depends on itself is cut there.
+    fn rule_reach_ms(&self, at: (GroupIndex, usize), known: &mut BTreeMap<(GroupIndex, usize), i64>) -> i64 {
+        if let Some(reach) = known.get(&at) {
+            return *reach;
+        }
+        known.insert(at, 0);
+        let group = &self.rules.groups[at.0];
+        let mut longest = 0;
+        for leaf in leaves_of(&group.rules[at.1].expr, group) {
+            let Some(read) = self.leaf_read(at.0, leaf) else { continue };
+            let spec = &self.reads[read.0 as usize];
+            let own = spec.reach_ms.get(&at.0).copied().unwrap_or(0);
+            let Target::Series(selector) = &spec.target else {
+                longest = own.max(longest);
+                continue;
+            };
+            let recorded = self.recorders(at.0).iter().flat_map(|g| (0..self.rules.groups[*g].rules.len()).map(|r| (*g, r)));
+            let further = recorded.filter(|(g, r)| {
+                let RuleKind::Record { metric } = &self.rules.groups[*g].rules[*r].kind else { return false };
+                may_select(selector, metric)
+            });
+            let further: Vec<_> = further.collect();
+            let further = further.into_iter().map(|(g, r)| {
+                self.rule_reach_ms((g, r), known).saturating_add(self.rules.groups[g].interval_ms)
+            });
+            longest = own.saturating_add(further.max().unwrap_or(0)).max(longest);
+        }
+        known.insert(at, longest);
+        longest
     }
 
     /// Up to which instant no group can reach a read's samples any more, given each group's next
@@ -217,6 +283,13 @@ impl Catalog {
         let spec = &self.reads[read.0 as usize];
         spec.reach_ms.iter().map(|(group, reach)| next_tick(*group) - *reach).min().unwrap_or(Timestamp::MAX)
     }
+}
+
+/// Whether a selector's condition on the name lets a metric through.
+fn may_select(selector: &Selector, metric: &str) -> bool {
+    let named = Labels::from_pairs([(NAME, metric)]);
+    let on_name: Vec<_> = selector.matchers.iter().filter(|m| &*m.name == NAME).cloned().collect();
+    all_match(&on_name, &named)
 }
 
 /// Per leaf: how far back from its group's tick it can reach, subqueries around it included.

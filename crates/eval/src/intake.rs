@@ -52,6 +52,8 @@ pub struct MatchHit {
     pub labels: Labels,
     /// Event time.
     pub at: Timestamp,
+    /// Of a late record: ticks after this one count it, no others.
+    pub hidden: Option<Timestamp>,
     /// The line, cut to 512 bytes.
     pub line: String,
 }
@@ -146,7 +148,10 @@ pub struct Intake {
     offset: Offset,
     /// Position of its partition's clock; also where the next record's is looked for first.
     at: usize,
+    /// Its source: series of different sources are different, since groups choose among sources.
+    source: u16,
     reading: bool,
+    stamp_mattered: bool,
     current: Said,
 }
 
@@ -169,7 +174,9 @@ impl Intake {
             stats: IntakeStats::default(),
             offset: 0,
             at: 0,
+            source: 0,
             reading: false,
+            stamp_mattered: false,
             current: no_word(),
         }
     }
@@ -284,7 +291,7 @@ impl Intake {
                 (self.known.len() - 1) as u32
             }
         };
-        self.out[owner as usize].births.push(Birth { series: number, labels, holds });
+        self.out[owner as usize].births.push(Birth { series: number, labels, holds, source: self.source });
         number
     }
 
@@ -304,10 +311,15 @@ impl Intake {
         let clock = &mut self.clocks.get_mut(self.at)?.1;
         let arrival = clock.see(at);
         match arrival {
-            Arrival::OnTime => self.stats.ahead += u64::from(clock.is_ahead(at)),
+            Arrival::OnTime => {
+                let ahead = clock.is_ahead(at);
+                self.stats.ahead += u64::from(ahead);
+                self.stamp_mattered |= ahead;
+            }
             Arrival::Late(_) => self.stats.late += 1,
             Arrival::Refused => {
                 self.stats.refused_ahead += 1;
+                self.stamp_mattered = true;
                 return None;
             }
         }
@@ -319,11 +331,17 @@ impl Intake {
         let catalog = Arc::clone(&self.catalog);
         for target in &catalog.uses[pipeline as usize] {
             match target {
+                HitUse::Window(read) if !catalog.read_reads_source(*read, self.source) => {}
                 HitUse::Window(read) => self.window_hit(pipeline, *read, hit, record, arrival),
+                HitUse::Match(group, _) if !catalog.reads_source(*group, self.source) => {}
                 HitUse::Match(group, rule) => self.current.matches.push(MatchHit {
                     rule: (*group, *rule),
                     labels: hit.labels(),
                     at: record.at,
+                    hidden: match arrival {
+                        Arrival::Late(hidden) => Some(hidden),
+                        Arrival::OnTime | Arrival::Refused => None,
+                    },
                     line: cut(record.line, 512).to_owned(),
                 }),
             }
@@ -331,7 +349,7 @@ impl Intake {
     }
 
     fn window_hit(&mut self, pipeline: u32, read: ReadId, hit: &Hit<'_>, record: &LogRecord<'_>, arrival: Arrival) {
-        let key = hit.key();
+        let key = hit.key() ^ salt(self.source);
         let number = match self.hits.get(&(pipeline, key)) {
             Some(number) => *number,
             None => {
@@ -358,6 +376,11 @@ fn no_word() -> Said {
     }
 }
 
+/// Keeps the keys of different sources apart.
+fn salt(source: u16) -> u128 {
+    u128::from(source).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+}
+
 /// The longest prefix of at most `bytes` bytes that ends at a character's border.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
@@ -372,6 +395,8 @@ impl RecordSink for Intake {
         }
         clock.begin(offset, stamp);
         (self.at, self.offset, self.reading) = (at, offset, true);
+        self.stamp_mattered = false;
+        self.source = partition.source;
         self.stats.records += 1;
         true
     }
@@ -388,12 +413,16 @@ impl RecordSink for Intake {
             self.said.push(said);
         }
     }
+
+    fn stamp_mattered(&self) -> bool {
+        self.stamp_mattered
+    }
 }
 
 impl SampleSink for Intake {
     #[inline]
     fn series(&mut self, key: SeriesKey) -> Option<SeriesRef> {
-        self.keys.get(&key).copied()
+        self.keys.get(&SeriesKey(key.0 ^ salt(self.source))).copied()
     }
 
     fn define(&mut self, key: SeriesKey, labels: Labels, kind: SeriesKind) -> SeriesRef {
@@ -403,7 +432,8 @@ impl SampleSink for Intake {
                 self.current.edges.push(edge);
             }
         }
-        let series = if self.catalog.reads_of(&labels).next().is_some() {
+        let key = SeriesKey(key.0 ^ salt(self.source));
+        let series = if self.catalog.reads_of(&labels, self.source).next().is_some() {
             SeriesRef(self.number(labels, Holds::Samples(kind), NumberKey::Series(key)))
         } else {
             SeriesRef::UNNAMED

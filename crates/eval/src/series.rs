@@ -4,7 +4,7 @@ use foghorn_model::{Labels, SeriesKind, Timestamp};
 use smallvec::SmallVec;
 
 use crate::batch::Holds;
-use crate::catalog::ReadId;
+use crate::catalog::{GroupIndex, ReadId};
 use crate::vector::Point;
 use crate::window::Window;
 
@@ -27,8 +27,36 @@ pub(crate) struct Extra {
     /// The partition of each point of the window, once a second partition has sent some: of two
     /// values for one instant the one from the lower partition stands.
     pub(crate) origins: Option<Vec<PartitionRank>>,
-    /// Of a delta series: sum of the points that have left the window, in time order.
-    pub(crate) base: f64,
+    /// Of a delta series, per group that reads it.
+    pub(crate) totals: SmallVec<[GroupTotal; 1]>,
+}
+
+/// What a group has counted of a delta series beyond its reach: by its own ticks alone, so that no
+/// other group's pace is seen in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupTotal {
+    pub(crate) group: GroupIndex,
+    /// Points up to here are in it, or came too late for it.
+    pub(crate) until: Timestamp,
+    /// Sum in time order.
+    pub(crate) sum: f64,
+}
+
+/// Samples with `start < t <= end`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+/// From where a delta series' running total counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Total {
+    /// From where a group has begun to see the series.
+    Of(GroupIndex),
+    /// From far below the span's first point: for functions of differences, which then depend on
+    /// the span alone (a counter's zero is nowhere near).
+    Nobodys,
 }
 
 /// See the module's text.
@@ -36,6 +64,8 @@ pub(crate) struct Extra {
 pub(crate) struct Series {
     pub(crate) labels: Labels,
     pub(crate) holds: Holds,
+    /// The source that sends it; [`crate::catalog::RECORDED`] of a recorded one.
+    pub(crate) source: u16,
     pub(crate) window: Window,
     /// The partition that sent its first sample.
     pub(crate) home: PartitionRank,
@@ -53,6 +83,9 @@ impl Series {
     /// Takes a sample that is on time.
     #[inline]
     pub(crate) fn append(&mut self, point: Point, from: PartitionRank, lower: impl Fn(PartitionRank, PartitionRank) -> bool) {
+        if self.window.is_empty() && self.extra.is_none() {
+            self.home = from;
+        }
         let plain = self.home == from && self.extra.as_ref().is_none_or(|extra| extra.origins.is_none());
         if plain && point.t > self.window.last_t() {
             self.window.push(point);
@@ -113,13 +146,6 @@ impl Series {
 
     /// Drops what lies at or before the horizon.
     pub(crate) fn trim(&mut self, horizon: Timestamp) {
-        if self.holds == Holds::Samples(SeriesKind::Delta) {
-            let gone: f64 = self.window.between(i64::MIN, horizon.ms()).iter().filter(|p| !p.v.is_nan()).fold(
-                self.extra.as_ref().map_or(0.0, |extra| extra.base),
-                |sum, p| sum + p.v,
-            );
-            self.extra.get_or_insert_default().base = gone;
-        }
         let gone = self.window.trim(horizon.ms());
         if let Some(extra) = &mut self.extra {
             if let Some(origins) = &mut extra.origins {
@@ -132,52 +158,128 @@ impl Series {
         }
     }
 
+    pub(crate) fn is_delta(&self) -> bool {
+        self.holds == Holds::Samples(SeriesKind::Delta)
+    }
+
+    /// After a group's tick: points up to the horizon go into its total, which ends where nothing
+    /// is left in its reach.
+    pub(crate) fn total(
+        &mut self,
+        group: GroupIndex,
+        horizon: Timestamp,
+        tick: Timestamp,
+        lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
+    ) {
+        let seen = self.settled(tick, lower);
+        let window = &seen.as_ref().unwrap_or(self).window;
+        let alive = !window.between(horizon.ms(), tick.ms()).is_empty();
+        let known = self.group_total(group);
+        let gone = window.between(known.until.ms(), horizon.ms()).iter().filter(|p| !p.v.is_nan());
+        let sum = if alive { gone.fold(known.sum, |sum, p| sum + p.v) } else { 0.0 };
+        let totals = &mut self.extra.get_or_insert_default().totals;
+        totals.retain(|total| total.group != group);
+        totals.push(GroupTotal { group, until: horizon, sum });
+    }
+
+    fn group_total(&self, group: GroupIndex) -> GroupTotal {
+        let known = self.extra.iter().flat_map(|extra| &extra.totals).find(|total| total.group == group);
+        known.copied().unwrap_or(GroupTotal { group, until: Timestamp::MIN, sum: 0.0 })
+    }
+
+    /// After a reload: the new positions of the groups that stay.
+    pub(crate) fn remap_totals(&mut self, new_of: impl Fn(GroupIndex) -> Option<GroupIndex>) {
+        if let Some(extra) = &mut self.extra {
+            let moved = extra.totals.iter().filter_map(|total| Some(GroupTotal { group: new_of(total.group)?, ..*total }));
+            extra.totals = moved.collect();
+        }
+    }
+
+    /// Takes in a series of another source with the same labels, as a group sees both.
+    pub(crate) fn merge(&mut self, other: &Self, group: GroupIndex, lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy) {
+        let (own, others) = (self.group_total(group), other.group_total(group));
+        let origins = other.extra.as_ref().and_then(|extra| extra.origins.as_ref());
+        for (i, point) in other.window.points().iter().enumerate() {
+            let from = origins.map_or(other.home, |origins| origins[i]);
+            self.insert(*point, from, lower);
+        }
+        self.stale |= other.stale;
+        let extra = self.extra.get_or_insert_default();
+        extra.late.extend(other.extra.iter().flat_map(|extra| &extra.late));
+        extra.totals.clear();
+        extra.totals.push(GroupTotal { sum: own.sum + others.sum, ..own });
+    }
+
+    /// A copy with the late samples that a tick may see in their places; `None` where there are none.
+    fn settled(&self, tick: Timestamp, lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy) -> Option<Self> {
+        let late = self.extra.as_ref().is_some_and(|extra| extra.late.iter().any(|late| late.hidden < tick));
+        late.then(|| {
+            let mut copy = self.clone();
+            copy.settle(tick - 1, lower);
+            copy
+        })
+    }
+
     /// Whether nothing of it is left.
     pub(crate) fn is_over(&self) -> bool {
         self.window.is_empty() && self.extra.as_ref().is_none_or(|extra| extra.late.is_empty())
     }
 
-    /// Its points with `start < t <= end` as tick `tick` sees them: late ones where they may be
-    /// seen, deltas summed up, and (unless asked for) no staleness markers.
+    /// Its points in a span as tick `tick` sees them: late ones where they may be seen, deltas
+    /// summed up, and (unless asked for) no staleness markers.
     pub(crate) fn visible<'a>(
         &'a self,
-        start: i64,
-        end: i64,
+        span: Span,
         tick: Timestamp,
         keep_stale: bool,
+        total: Total,
         lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
         scratch: &'a mut Vec<Point>,
     ) -> &'a [Point] {
+        let delta = self.is_delta();
+        // A late sample before the span counts where totals do.
+        let start = if delta { i64::MIN } else { span.start };
         let late = self.extra.as_ref().is_some_and(|extra| {
-            extra.late.iter().any(|late| late.hidden < tick && late.point.t > start && late.point.t <= end)
+            extra.late.iter().any(|late| late.hidden < tick && late.point.t > start && late.point.t <= span.end)
         });
-        let delta = self.holds == Holds::Samples(SeriesKind::Delta);
         if !late && !delta && (keep_stale || !self.stale) {
-            return self.window.between(start, end);
+            return self.window.between(span.start, span.end);
         }
-        if late {
-            let mut copy = self.clone();
-            copy.settle(tick - 1, lower);
-            copy.read_into(start, end, keep_stale, delta, scratch);
+        let copy = if late { self.settled(tick, lower) } else { None };
+        let seen = copy.as_ref().unwrap_or(self);
+        if delta {
+            seen.sum_into(span, total, keep_stale, scratch);
         } else {
-            self.read_into(start, end, keep_stale, delta, scratch);
+            let kept = |p: &&Point| keep_stale || !foghorn_model::is_stale(p.v);
+            scratch.clear();
+            scratch.extend(seen.window.between(span.start, span.end).iter().filter(kept));
         }
         scratch
     }
 
-    fn read_into(&self, start: i64, end: i64, keep_stale: bool, delta: bool, scratch: &mut Vec<Point>) {
+    fn sum_into(&self, span: Span, total: Total, keep_stale: bool, scratch: &mut Vec<Point>) {
         scratch.clear();
-        let mut sum = self.extra.as_ref().map_or(0.0, |extra| extra.base);
-        for point in self.window.between(if delta { i64::MIN } else { start }, end) {
+        let (from, mut sum) = match total {
+            Total::Of(group) => {
+                let known = self.group_total(group);
+                (known.until.ms(), known.sum)
+            }
+            Total::Nobodys => {
+                let points = self.window.between(span.start, span.end);
+                let whole: f64 = points.iter().filter(|p| !p.v.is_nan()).map(|p| p.v.abs()).sum();
+                (span.start, 2.0 * whole)
+            }
+        };
+        for point in self.window.between(from, span.end) {
             if foghorn_model::is_stale(point.v) {
-                if keep_stale && point.t > start {
+                if keep_stale && point.t > span.start {
                     scratch.push(*point);
                 }
                 continue;
             }
             sum += point.v;
-            if point.t > start {
-                scratch.push(Point { t: point.t, v: if delta { sum } else { point.v } });
+            if point.t > span.start {
+                scratch.push(Point { t: point.t, v: sum });
             }
         }
     }

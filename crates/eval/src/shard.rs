@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_model::{Fingerprint, Labels, Offset, Partition, Timestamp};
-use foghorn_rules::plan::{LOOKBACK_MS, LeafId, LogFunc, Read};
+use foghorn_rules::plan::{LOOKBACK_MS, LeafId, LogFunc, RangeFunc, Read};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::batch::{Batch, Birth, Holds};
-use crate::catalog::{Catalog, GroupIndex, ReadId, Target};
+use crate::catalog::{Catalog, GroupIndex, RECORDED, ReadId, Target};
 use crate::promql::range::range_value_at;
-use crate::series::{LatePoint, PartitionRank, Series};
+use crate::series::{LatePoint, PartitionRank, Series, Span, Total};
 use crate::vector::{Element, Point, Vector};
 use crate::window::Window;
 
@@ -26,6 +26,9 @@ pub struct Progress {
     /// Watermark, pins included.
     pub watermark: Timestamp,
 }
+
+/// What makes a series: labels, the log read that its records pass, and its source.
+type Identity = (Fingerprint, Option<ReadId>, u16);
 
 /// An intake's number that stands for no series.
 const NONE: u32 = u32::MAX;
@@ -51,10 +54,10 @@ pub struct Shard {
     catalog: Arc<Catalog>,
     series: Vec<Option<Series>>,
     free: Vec<u32>,
-    by_identity: HashMap<(Fingerprint, Option<ReadId>), u32>,
+    by_identity: HashMap<Identity, u32>,
     /// Per intake: its numbers' slots.
     refs: Vec<Vec<u32>>,
-    limbo: HashMap<(u16, u32), (Labels, Holds)>,
+    limbo: HashMap<(u16, u32), Birth>,
     /// Per read: slots of its members, in label order once sorted.
     members: Vec<Vec<u32>>,
     unsorted: Vec<bool>,
@@ -140,8 +143,8 @@ impl Shard {
 
     #[cold]
     fn revive(&mut self, intake: u16, number: u32) -> u32 {
-        let Some((labels, holds)) = self.limbo.remove(&(intake, number)) else { return NONE };
-        self.bear(intake, Birth { series: number, labels, holds });
+        let Some(birth) = self.limbo.remove(&(intake, number)) else { return NONE };
+        self.bear(intake, birth);
         self.refs[intake as usize][number as usize]
     }
 
@@ -154,10 +157,10 @@ impl Shard {
     }
 
     fn bear(&mut self, intake: u16, birth: Birth) {
-        let identity = (birth.labels.fingerprint(), record_read(birth.holds));
+        let identity = (birth.labels.fingerprint(), record_read(birth.holds), birth.source);
         let slot = match self.by_identity.get(&identity) {
             Some(slot) => *slot,
-            None => self.create(birth.labels, birth.holds, None),
+            None => self.create(birth.labels, birth.holds, birth.source, None),
         };
         if let Some(series) = &mut self.series[slot as usize] {
             series.refs.push((intake, birth.series));
@@ -169,9 +172,9 @@ impl Shard {
         refs[birth.series as usize] = slot;
     }
 
-    fn create(&mut self, labels: Labels, holds: Holds, recorder: Option<u32>) -> u32 {
+    fn create(&mut self, labels: Labels, holds: Holds, source: u16, recorder: Option<u32>) -> u32 {
         let reads: SmallVec<[ReadId; 2]> = match holds {
-            Holds::Samples(_) => self.catalog.reads_of(&labels).collect(),
+            Holds::Samples(_) => self.catalog.reads_of(&labels, source).collect(),
             Holds::Records(read) => SmallVec::from_slice(&[read]),
         };
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -182,10 +185,11 @@ impl Shard {
             self.members[read.0 as usize].push(slot);
             self.unsorted[read.0 as usize] = true;
         }
-        self.by_identity.insert((labels.fingerprint(), record_read(holds)), slot);
+        self.by_identity.insert((labels.fingerprint(), record_read(holds), source), slot);
         self.series[slot as usize] = Some(Series {
             labels,
             holds,
+            source,
             window: Window::default(),
             home: 0,
             stale: false,
@@ -211,9 +215,9 @@ impl Shard {
     /// Writes a recorded sample (or its staleness marker) of a group at its tick.
     pub fn record(&mut self, recorder: GroupIndex, labels: &Labels, at: Timestamp, value: f64) {
         let holds = Holds::Samples(foghorn_model::SeriesKind::Absolute);
-        let slot = match self.by_identity.get(&(labels.fingerprint(), None)) {
+        let slot = match self.by_identity.get(&(labels.fingerprint(), None, RECORDED)) {
             Some(slot) => *slot,
-            None => self.create(labels.clone(), holds, Some(recorder as u32)),
+            None => self.create(labels.clone(), holds, RECORDED, Some(recorder as u32)),
         };
         if let Some(series) = &mut self.series[slot as usize] {
             // The last writer of an instant stands (rules of one group that record one series).
@@ -236,12 +240,20 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.scratch);
         let members = &self.members[read.0 as usize];
         let mut vector = Vector::with_capacity(members.len());
-        for slot in members {
-            let Some(series) = &self.series[*slot as usize] else { continue };
-            // A recorder that runs after this group in an instant has not yet spoken at its tick.
-            let unheard = series.recorder.is_some_and(|recorder| recorder as usize > group);
-            let end = if unheard && end == tick.ms() { end - 1 } else { end };
-            if let Some(value) = self.value(series, &leaf.read, end, at, tick, &mut scratch) {
+        let seen = |slot: &u32| {
+            self.series[*slot as usize].as_ref().filter(|series| catalog.reads_source(group, series.source))
+        };
+        let mut members = members.iter().filter_map(seen).peekable();
+        while let Some(series) = members.next() {
+            // Series of several sources with the same labels are one to a group that reads them all.
+            let mut merged: Option<Series> = None;
+            while let Some(twin) = members.next_if(|next| next.source != series.source && next.labels == series.labels) {
+                merged.get_or_insert_with(|| series.clone()).merge(twin, group, |a, b| self.is_lower(a, b));
+            }
+            let series = merged.as_ref().unwrap_or(series);
+            let heard_until = self.heard_until(series, group, tick).min(end);
+            let view = View { group, tick, at, end, heard_until };
+            if let Some(value) = self.value(series, &leaf.read, view, &mut scratch) {
                 let keeps_name = matches!(&leaf.read, Read::Instant { timestamp: false, .. })
                     || matches!(&leaf.read, Read::Range { func, .. } if func.keeps_name());
                 let labels = if keeps_name { series.labels.clone() } else { series.labels.without_name() };
@@ -252,19 +264,25 @@ impl Shard {
         vector
     }
 
-    fn value(
-        &self,
-        series: &Series,
-        read: &Read,
-        end: i64,
-        at: Timestamp,
-        tick: Timestamp,
-        scratch: &mut Vec<Point>,
-    ) -> Option<f64> {
-        let lower = |a: PartitionRank, b: PartitionRank| self.partitions[a as usize] < self.partitions[b as usize];
+    fn is_lower(&self, a: PartitionRank, b: PartitionRank) -> bool {
+        self.partitions[a as usize] < self.partitions[b as usize]
+    }
+
+    /// A recorder may have run ahead of a group that reads it: what the group may hear of it are
+    /// the ticks before its own, and the one at it where the recorder comes first.
+    fn heard_until(&self, series: &Series, group: GroupIndex, tick: Timestamp) -> i64 {
+        let Some(recorder) = series.recorder.map(|recorder| recorder as usize) else { return i64::MAX };
+        let recorded_at = tick - self.catalog.group(recorder).query_offset_ms;
+        recorded_at.ms() - i64::from(recorder > group)
+    }
+
+    fn value(&self, series: &Series, read: &Read, view: View, scratch: &mut Vec<Point>) -> Option<f64> {
+        let View { group, tick, at, end, heard_until } = view;
+        let lower = |a: PartitionRank, b: PartitionRank| self.is_lower(a, b);
+        let since = |start: i64| Span { start, end: heard_until };
         match read {
             Read::Instant { timestamp, .. } => {
-                let point = series.visible(end - LOOKBACK_MS, end, tick, true, lower, scratch).last()?;
+                let point = series.visible(since(end - LOOKBACK_MS), tick, true, Total::Of(group), lower, scratch).last()?;
                 if foghorn_model::is_stale(point.v) {
                     return None;
                 }
@@ -272,11 +290,12 @@ impl Shard {
             }
             Read::Range { range_ms, func, params, .. } => {
                 let start = end - range_ms;
-                let points = series.visible(start, end, tick, false, lower, scratch);
+                let total = if is_difference(*func) { Total::Nobodys } else { Total::Of(group) };
+                let points = series.visible(since(start), tick, false, total, lower, scratch);
                 if points.is_empty() { None } else { range_value_at(*func, points, start, end, at.ms(), params) }
             }
             Read::Log { range_ms, func, .. } => {
-                let points = series.visible(end - range_ms, end, tick, true, lower, scratch);
+                let points = series.visible(since(end - range_ms), tick, true, Total::Nobodys, lower, scratch);
                 let seconds = *range_ms as f64 / 1e3;
                 let bytes = || points.iter().map(|p| p.v).sum::<f64>();
                 (!points.is_empty()).then(|| match func {
@@ -296,12 +315,9 @@ impl Shard {
         }
         let (series, members) = (&self.series, &mut self.members[read.0 as usize]);
         members.retain(|slot| series[*slot as usize].as_ref().is_some_and(|s| s.reads.contains(&read)));
-        members.sort_by(|a, b| {
-            let labels = |slot: &u32| series[*slot as usize].as_ref().map(|s| &s.labels);
-            match (labels(a), labels(b)) {
-                (Some(a), Some(b)) => nameless_order(a, b),
-                (a, b) => a.is_some().cmp(&b.is_some()),
-            }
+        members.sort_by(|a, b| match (&series[*a as usize], &series[*b as usize]) {
+            (Some(a), Some(b)) => nameless_order(&a.labels, &b.labels).then(a.source.cmp(&b.source)),
+            (a, b) => a.is_some().cmp(&b.is_some()),
         });
         members.dedup();
     }
@@ -317,9 +333,30 @@ impl Shard {
             .iter()
             .map(|read| read.reach_ms.keys().map(|g| self.closed[*g]).min().unwrap_or(Timestamp::MIN))
             .collect();
+        self.total(group, tick);
         for (read, spec) in catalog.reads.iter().enumerate() {
             if spec.reach_ms.contains_key(&group) {
                 self.trim(ReadId(read as u32), &horizons, &settled);
+            }
+        }
+    }
+
+    /// Adds what leaves a group's reach to its totals of delta series.
+    fn total(&mut self, group: GroupIndex, tick: Timestamp) {
+        let (catalog, partitions) = (&self.catalog, &self.partitions);
+        let lower = |a: PartitionRank, b: PartitionRank| partitions[a as usize] < partitions[b as usize];
+        let reach_of = |read: &ReadId| catalog.reads[read.0 as usize].reach_ms.get(&group).copied();
+        let reads = |read: usize| catalog.reads[read].reach_ms.contains_key(&group);
+        for read in (0..catalog.reads.len()).filter(|read| reads(*read)) {
+            for slot in &self.members[read] {
+                let Some(series) = &mut self.series[*slot as usize] else { continue };
+                if !series.is_delta() || !catalog.reads_source(group, series.source) {
+                    continue;
+                }
+                if let Some(reach_ms) = series.reads.iter().filter_map(reach_of).max() {
+                    let horizon = tick + catalog.group(group).interval_ms - reach_ms;
+                    series.total(group, horizon, tick, lower);
+                }
             }
         }
     }
@@ -351,10 +388,11 @@ impl Shard {
         }
         for (intake, number) in &series.refs {
             self.refs[*intake as usize][*number as usize] = LIMBO;
-            self.limbo.insert((*intake, *number), (series.labels.clone(), series.holds));
+            let birth = Birth { series: *number, labels: series.labels.clone(), holds: series.holds, source: series.source };
+            self.limbo.insert((*intake, *number), birth);
             self.deaths.push((*intake, *number));
         }
-        self.by_identity.remove(&(series.labels.fingerprint(), record_read(series.holds)));
+        self.by_identity.remove(&(series.labels.fingerprint(), record_read(series.holds), series.source));
         // Members lists may still name the slot: it is reused only after they were sorted again.
         for read in &series.reads {
             self.members[read.0 as usize].retain(|member| *member != slot);
@@ -400,7 +438,7 @@ impl Shard {
                 group_map.iter().position(|from| *from == Some(old as usize)).map(|new| new as u32)
             });
             series.reads = match series.holds {
-                Holds::Samples(_) => catalog.reads_of(&series.labels).collect(),
+                Holds::Samples(_) => catalog.reads_of(&series.labels, series.source).collect(),
                 Holds::Records(read) => same_log_read(&old, &catalog, read).into_iter().collect(),
             };
             if let (Holds::Records(_), Some(read)) = (series.holds, series.reads.first()) {
@@ -413,9 +451,29 @@ impl Shard {
             for read in &series.reads {
                 self.members[read.0 as usize].push(slot);
             }
-            self.by_identity.insert((series.labels.fingerprint(), record_read(series.holds)), slot);
+            series.remap_totals(|old| group_map.iter().position(|from| *from == Some(old)));
+            self.by_identity.insert((series.labels.fingerprint(), record_read(series.holds), series.source), slot);
         }
     }
+}
+
+/// How a tick looks at a series.
+#[derive(Clone, Copy)]
+struct View {
+    group: GroupIndex,
+    tick: Timestamp,
+    /// Evaluation time.
+    at: Timestamp,
+    /// Evaluation time, with the leaf's own `offset` and `@`.
+    end: i64,
+    /// No sample after this is seen.
+    heard_until: i64,
+}
+
+/// Functions that only differences between samples count for.
+fn is_difference(func: RangeFunc) -> bool {
+    use RangeFunc::{Changes, Delta, Deriv, Idelta, Increase, Irate, Rate, Resets};
+    matches!(func, Rate | Increase | Delta | Irate | Idelta | Deriv | Changes | Resets)
 }
 
 fn record_read(holds: Holds) -> Option<ReadId> {

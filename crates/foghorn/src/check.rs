@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use foghorn_rules::{Diagnostic, LoadOptions};
 
 use crate::args::{CheckArgs, Output};
-use crate::config;
+use crate::config::{self, beside};
 use crate::out::{Failure, colours, complain, say};
 use crate::rule_files;
 
@@ -35,10 +35,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let (mut configs, mut rules) = (Vec::new(), Vec::new());
     for path in rule_files::expand(&paths)? {
         match kind {
-            Some(Kind::Config) => configs.push(path),
             Some(Kind::Rules) => rules.push(path),
             None if is_rules(&path) => rules.push(path),
-            None => configs.push(path),
+            Some(Kind::Config) | None => configs.push(path),
         }
     }
     for path in &configs {
@@ -46,7 +45,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         let (config, diagnostics) = config::parse(&path.display().to_string(), &text);
         diagnostics.iter().for_each(|diagnostic| report(diagnostic, &text));
         if let Some(config) = config {
-            rules.extend(config.rules.files.iter().cloned());
+            rules.extend(config.rules.files.iter().map(|file| beside(path, file)));
         }
     }
     let loaded = rule_files::read(&rules, &LoadOptions::default())?;

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Other(error)) => {
-            out::complain(&format!("{error:#}"));
+            out::complain(&out::reasons(&error));
             ExitCode::from(1)
         }
     }

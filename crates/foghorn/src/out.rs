@@ -29,6 +29,15 @@ pub(crate) fn say(line: &str) {
     }
 }
 
+/// An error and what caused it, each said once: some errors say their cause themselves.
+pub(crate) fn reasons(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| match cause.to_string() {
+        cause if said.is_empty() => cause,
+        cause if said.contains(&cause) => said,
+        cause => format!("{said}: {cause}"),
+    })
+}
+
 /// Prints a diagnostic.
 pub(crate) fn complain(text: &str) {
     // Where stderr is gone there is nobody to tell.
@@ -39,4 +48,18 @@ pub(crate) fn complain(text: &str) {
 #[expect(clippy::disallowed_methods, reason = "NO_COLOR is a convention of terminals, read at the door")]
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let check = |error: anyhow::Error, expect: &str| assert_eq!(reasons(&error), expect);
+        check(anyhow!("no such file").context("x.yaml cannot be read"), "x.yaml cannot be read: no such file");
+        check(anyhow!("no such file").context("x: no such file"), "x: no such file");
+    }
 }

@@ -1,5 +1,6 @@
 //! `foghorn replay`: rules over recorded files.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let correlator = Correlator::new(Config::default(), topology);
     let catalog = Arc::new(Catalog::new(loaded.rules));
     let bar = progress();
-    let summary = replay::replay(catalog, correlator, Vec::new(), &files, &Layout::default(), |step, share| {
+    let summary = replay::replay(&catalog, correlator, Vec::new(), &files, &Layout::default(), |step, share| {
         bar.set_position((share * 1_000.0) as u64);
         for incident in &step.incidents {
             bar.suspend(|| say(replay::line(incident).trim_end()));
@@ -76,15 +77,16 @@ fn table(summary: &Summary) -> String {
     let mut text = format!("{:<width$}  {:>8}  {:>14}  {:>9}\n", "rule", "firings", "time firing", "incidents");
     for row in &summary.rules {
         let time = foghorn_model::time::span_text(row.firing_ms / 1_000 * 1_000);
-        text.push_str(&format!("{:<width$}  {:>8}  {time:>14}  {:>9}\n", row.rule, row.firings, row.incidents));
+        let _infallible = writeln!(text, "{:<width$}  {:>8}  {time:>14}  {:>9}", row.rule, row.firings, row.incidents);
     }
     let refused: u64 = summary.refused.values().sum();
-    text.push_str(&format!(
+    let _infallible = write!(
+        text,
         "{} records, {} events, {refused} refused, {} late; {} alerts, {} incidents",
         summary.records, summary.events, summary.late, summary.alerts, summary.incidents
-    ));
+    );
     for (reason, count) in &summary.refused {
-        text.push_str(&format!("\n  refused: {count} × {reason}"));
+        let _infallible = write!(text, "\n  refused: {count} × {reason}");
     }
     text
 }

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     logging::start(&config.log)?;
     let loaded = read_rules(&config, &args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let running = Running::start(config, args.config.clone(), loaded, &runtime)?;
+    let running = Running::start(config, args.config.clone(), args.set.clone(), loaded, &runtime)?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     loop {
         if running.live.is_over() {
@@ -80,7 +80,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: Config, path: PathBuf, loaded: Loaded, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Self> {
+    fn start(config: Config, path: PathBuf, set: Vec<String>, loaded: Loaded, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let sink_metrics = SinkMetrics::register(metrics.registry())?;
         let readiness = Readiness::default();
@@ -123,6 +123,7 @@ impl Running {
                 external_labels: config.external_labels.clone().into_iter().collect(),
                 rule_files: loaded.files,
                 catalog: Arc::new(Catalog::new(loaded.rules)),
+                load_options: config.rules.options(&config.external_labels),
                 correlator: Correlator::new(config.correlate.clone(), topology),
                 dead_letters,
                 metrics: Arc::clone(&metrics),
@@ -145,7 +146,7 @@ impl Running {
         *woken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&emitter));
         emitter.wake();
 
-        let reloader = Arc::new(Reloader { path, handle: live.handle() });
+        let reloader = Arc::new(Reloader { path, set, handle: live.handle() });
         let reload = Arc::clone(&reloader);
         let api = Api {
             readiness: readiness.clone(),
@@ -189,12 +190,13 @@ impl Running {
 /// Reads the rules again and puts them in force: all of them, or none.
 struct Reloader {
     path: PathBuf,
+    set: Vec<String>,
     handle: Handle,
 }
 
 impl Reloader {
     fn reload(&self) -> Result<String, Vec<String>> {
-        let config = load(&self.path, &[]).map_err(|error| vec![format!("{error:#}")])?;
+        let config = load(&self.path, &self.set).map_err(|error| vec![format!("{error:#}")])?;
         let files: Vec<_> = config.rules.files.iter().map(|file| beside(&self.path, file)).collect();
         let loaded = rule_files::read(&files, &config.rules.options(&config.external_labels))
             .map_err(|error| vec![format!("{error:#}")])?;

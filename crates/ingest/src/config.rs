@@ -32,9 +32,6 @@ pub struct SourceConfig {
     /// A sample later than its record's stamp by more than this moves no watermark.
     #[serde(default = "ten_seconds")]
     pub max_ahead: Span,
-    /// Producers write each series to one partition: samples need no hand-over between workers.
-    #[serde(default)]
-    pub keyed: bool,
 }
 
 impl SourceConfig {
@@ -49,7 +46,6 @@ impl SourceConfig {
             decode: DecodeOptions::default(),
             allowed_lateness: None,
             max_ahead: ten_seconds(),
-            keyed: false,
         }
     }
 

@@ -33,6 +33,7 @@ pub struct Feeder {
     max_decompressed_bytes: usize,
     decoder: Decoder,
     unpacked: Vec<u8>,
+    lowered: Vec<(Partition, Offset, Timestamp)>,
 }
 
 impl Feeder {
@@ -44,6 +45,7 @@ impl Feeder {
             max_decompressed_bytes: source.decode.max_decompressed_bytes,
             decoder: Decoder::new(source.decode.clone()),
             unpacked: Vec::new(),
+            lowered: Vec::new(),
         }
     }
 
@@ -62,7 +64,18 @@ impl Feeder {
         }
         let result = self.decode(raw, stamp, sink);
         sink.end();
+        if let Some(stamp) = stamp.filter(|stamp| raw.timestamp.is_some_and(|own| own > *stamp))
+            && sink.stamp_mattered()
+        {
+            self.lowered.push((raw.partition, raw.offset, stamp));
+        }
         result
+    }
+
+    /// Records since the last call whose stamps were lowered to wall time, where that mattered: a
+    /// replay must feed them with these stamps as `now`.
+    pub fn take_lowered(&mut self) -> Vec<(Partition, Offset, Timestamp)> {
+        std::mem::take(&mut self.lowered)
     }
 
     fn decode(&mut self, raw: &Raw<'_>, stamp: Option<Timestamp>, sink: &mut impl RecordSink) -> Result<(), Refusal> {

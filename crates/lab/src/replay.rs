@@ -152,7 +152,7 @@ impl Books {
 ///
 /// The table's incidents count by alert name, as incident revisions list their members.
 pub fn replay(
-    catalog: Arc<Catalog>,
+    catalog: &Arc<Catalog>,
     correlator: Correlator,
     external: Vec<(String, String)>,
     files: &[(Recording, SourceConfig)],
@@ -162,9 +162,9 @@ pub fn replay(
     let mut summary = Summary::default();
     let mut books = Books::default();
     let sources: Vec<_> = files.iter().map(|(_, source)| source.clone()).collect();
-    let mut pipeline = Pipeline::new(Arc::clone(&catalog), &sources, correlator, external, layout);
+    let mut pipeline = Pipeline::new(Arc::clone(catalog), &sources, correlator, external, layout);
     let Some((first, last)) = span_of(files) else {
-        summary.rules = books.rows(&catalog);
+        summary.rules = books.rows(catalog);
         return summary;
     };
     summary.span = Some((first.ms(), last.ms()));
@@ -175,13 +175,13 @@ pub fn replay(
     let total: usize = files.iter().map(|(recording, _)| recording.len()).sum();
     let mut next = vec![0_usize; files.len()];
     let partition = |file: usize| Partition::new(file as u16, 0);
-    for file in 0..files.len() {
+    for (file, (recording, _)) in files.iter().enumerate() {
         pipeline.join(partition(file), 0, &[], 0, Timestamp::MIN);
-        if files[file].0.is_empty() {
+        if recording.is_empty() {
             pipeline.finish(partition(file));
         }
     }
-    let mut read = 0;
+    let mut read = 0_usize;
     loop {
         // Lowest watermark first, then file order: nothing waits long, and nothing depends on chance.
         let open = (0..files.len()).filter(|file| next[*file] < files[*file].0.len());
@@ -205,7 +205,7 @@ pub fn replay(
             pipeline.finish(partition(file));
         }
         let step = pipeline.step(Timestamp::MIN);
-        if !step.entries.is_empty() || read % 4_096 == 0 {
+        if !step.entries.is_empty() || read.is_multiple_of(4_096) {
             books.take(&step);
             on_step(&step, read as f64 / total as f64);
         }
@@ -219,7 +219,7 @@ pub fn replay(
     let stats = pipeline.intake_stats();
     (summary.records, summary.events, summary.late) = (stats.records, stats.samples + stats.log_records, stats.late);
     (summary.alerts, summary.incidents) = (books.alerts(), books.incidents());
-    summary.rules = books.rows(&catalog);
+    summary.rules = books.rows(catalog);
     summary
 }
 

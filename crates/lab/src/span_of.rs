@@ -58,6 +58,9 @@ impl RecordSink for Times {
         true
     }
     fn end(&mut self) {}
+    fn stamp_mattered(&self) -> bool {
+        false
+    }
 }
 
 /// First and last event time of the samples and log records (of changes and alerts, where there

@@ -106,4 +106,8 @@ pub trait RecordSink: SampleSink {
 
     /// Ends the record.
     fn end(&mut self);
+
+    /// Whether the stamp of the record that ended last told against one of its samples: it moved
+    /// no watermark, or was refused, because it lay too far ahead.
+    fn stamp_mattered(&self) -> bool;
 }

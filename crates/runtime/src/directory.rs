@@ -19,6 +19,8 @@ pub(crate) struct Directory {
     parked: BTreeMap<Partition, PartitionClock>,
     /// Partitions that are read.
     read: BTreeSet<Partition>,
+    /// Whether the group's last word on who reads what stands.
+    agreed: bool,
     /// Since when not every partition is read here; `None` while all are.
     partial_since: Option<Timestamp>,
 }
@@ -95,12 +97,46 @@ impl Directory {
         self.expected.len()
     }
 
-    /// How long (in milliseconds, at wall time `now`) some partition has been read by nobody here.
+    /// The group has said who reads what (`true`), or takes it back to say it anew.
+    pub(crate) fn agreed(&mut self, agreed: bool) {
+        self.agreed = agreed;
+    }
+
+    /// How long (in milliseconds, at wall time `now`) some partition has been read by nobody here,
+    /// by the group's word. While the group does not say, nobody knows that another reads it: it
+    /// may be waiting for the end of a member that is dead.
     pub(crate) fn partial_for_ms(&mut self, now: Timestamp) -> Option<i64> {
-        if self.missing() == 0 {
+        let missing = self.missing() > 0;
+        if !missing || !self.agreed {
             self.partial_since = None;
-            return None;
+            return missing.then_some(0);
         }
         Some(now - *self.partial_since.get_or_insert(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_counts_as_read_elsewhere_only_by_the_groups_word() {
+        let mut directory = Directory::default();
+        let partitions = directory.learn(0, "metrics", 2);
+        let check = |directory: &mut Directory, at: i64, expect: Option<i64>| {
+            assert_eq!(directory.partial_for_ms(Timestamp(at)), expect, "at {at}");
+        };
+        check(&mut directory, 1_000, Some(0));
+        check(&mut directory, 9_000, Some(0));
+        directory.agreed(true);
+        directory.take(partitions[0]);
+        check(&mut directory, 10_000, Some(0));
+        check(&mut directory, 12_000, Some(2_000));
+        directory.agreed(false);
+        check(&mut directory, 13_000, Some(0));
+        directory.agreed(true);
+        check(&mut directory, 14_000, Some(0));
+        directory.take(partitions[1]);
+        check(&mut directory, 20_000, None);
     }
 }

@@ -10,7 +10,7 @@ use foghorn_eval::clock::{PartitionClock, TimeRules};
 use foghorn_eval::intake::{Intake, Said};
 use foghorn_eval::shard::Shard;
 use foghorn_ingest::{Feeder, Raw};
-use foghorn_model::{Partition, Refusal, Timestamp};
+use foghorn_model::{Offset, Partition, Refusal, Timestamp};
 
 use crate::directory::Directory;
 
@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) at_end: bool,
     pub(crate) reachable: bool,
     pub(crate) quiet_since: Timestamp,
+    /// The watermark that the first record with a time made.
+    pub(crate) first: Option<Timestamp>,
     pub(crate) lag: Option<i64>,
 }
 
@@ -43,6 +45,8 @@ pub(crate) struct WorkerState {
     /// Refusals of whole records and of parts, by (source, reason).
     pub(crate) refusals: BTreeMap<(u16, &'static str), u64>,
     pub(crate) bytes: u64,
+    /// Stamps that the log holds, for records that are read again.
+    pub(crate) lowered: BTreeMap<(Partition, Offset), Timestamp>,
     outbound: Vec<Option<rtrb::Producer<Batch>>>,
     /// Batches that found their ring full: nothing is read before they are gone.
     backlog: Vec<(usize, Batch)>,
@@ -55,9 +59,15 @@ impl WorkerState {
     pub(crate) fn feed(&mut self, raw: &Raw<'_>, now: Timestamp) -> Result<(), Refusal> {
         self.bytes += raw.payload.len() as u64;
         let source = raw.partition.source;
-        let result = self.feeders[source as usize].feed(raw, Some(now), &mut self.intake);
+        // A stamp that was lowered before, and mattered, is the same on every reading.
+        let stamp = if self.lowered.is_empty() { None } else { self.lowered.remove(&(raw.partition, raw.offset)) };
+        let result = self.feeders[source as usize].feed(raw, Some(stamp.unwrap_or(now)), &mut self.intake);
         if let Some(facts) = self.facts.get_mut(&raw.partition) {
             (facts.quiet_since, facts.at_end, facts.reachable) = (now, false, true);
+            if facts.first.is_none() {
+                let watermark = self.intake.clock(raw.partition).map(PartitionClock::watermark);
+                facts.first = watermark.filter(|watermark| *watermark > Timestamp::MIN);
+            }
         }
         if let Err(refusal) = &result {
             *self.refusals.entry((source, refusal.code)).or_default() += 1;
@@ -68,7 +78,7 @@ impl WorkerState {
     /// Reads a partition from here on.
     pub(crate) fn join(&mut self, partition: Partition, clock: PartitionClock, now: Timestamp) {
         self.intake.join(partition, clock);
-        self.facts.insert(partition, Facts { at_end: false, reachable: true, quiet_since: now, lag: None });
+        self.facts.insert(partition, Facts { at_end: false, reachable: true, quiet_since: now, first: None, lag: None });
     }
 
     /// Hands on what was fed: to the own shard at once, to the others by their rings.
@@ -168,6 +178,7 @@ impl Hub {
                 said: Vec::new(),
                 refusals: BTreeMap::new(),
                 bytes: 0,
+                lowered: BTreeMap::new(),
                 outbound,
                 backlog: Vec::new(),
                 inbound,

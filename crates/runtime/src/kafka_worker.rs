@@ -46,6 +46,7 @@ impl StartAt for Starter {
         let mut workers = self.hub.lock_all();
         settle(&mut workers);
         let mut directory = lock(&self.hub.directory);
+        directory.agreed(false);
         let mut positions = Vec::new();
         for at in partitions {
             let Some(partition) = directory.partition(at) else { continue };
@@ -194,6 +195,7 @@ impl KafkaWorker {
         let now = wall();
         let mut state = lock(&self.state);
         let mut directory = lock(&self.hub.directory);
+        directory.agreed(true);
         let names = self.consumer.topics();
         self.topics = names.iter().map(|name| directory.topic(name)).collect();
         for (name, at) in names.iter().zip(&self.topics) {

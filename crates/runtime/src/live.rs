@@ -21,8 +21,10 @@ use foghorn_kafka::{
     Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer, TopicPartition,
 };
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
+use foghorn_rules::{LoadOptions, Source};
 use foghorn_store::{Outbox, SignalLog, StoreError};
 use serde::Deserialize;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::clock::wall;
@@ -75,6 +77,8 @@ pub struct LiveConfig {
     pub rule_files: Vec<RuleFile>,
     /// The rules.
     pub catalog: Arc<Catalog>,
+    /// How rule files are loaded: for those that the log says were in force.
+    pub load_options: LoadOptions,
     /// The correlator, fresh.
     pub correlator: Correlator,
     /// Dead letters.
@@ -122,7 +126,7 @@ pub enum LiveError {
 /// What the brain's thread is asked to do.
 enum Ask {
     Reload { catalog: Arc<Catalog>, files: Vec<RuleFile>, done: mpsc::Sender<()> },
-    Command(Command),
+    Command { command: Command, done: mpsc::Sender<()> },
 }
 
 /// A handle to ask things of a running runtime. Cheap to clone.
@@ -149,10 +153,13 @@ impl Handle {
         }
     }
 
-    /// Gives a command.
+    /// Gives a command; returns when it is durable.
     pub fn command(&self, command: Command) {
-        if self.asks.send(Ask::Command(command)).is_ok() {
+        let (done, wait) = mpsc::channel();
+        if self.asks.send(Ask::Command { command, done }).is_ok() {
             self.hub.ring();
+            // As above.
+            let _ended = wait.recv();
         }
     }
 }
@@ -182,24 +189,31 @@ impl Live {
         let outbox = Outbox::open(&config.state_dir.join("outbox"))?;
         let outbox = Arc::new(Mutex::new(outbox));
         let view = Arc::new(View::default());
-        let core = Core::new(Arc::clone(&config.catalog), config.external_labels.clone());
+        let frontier = History::read(&entries);
+        // Recover under the rules that the log says were in force; then reload.
+        let logged = frontier.files.as_ref().filter(|files| **files != config.rule_files);
+        let catalog = logged.map_or_else(|| Arc::clone(&config.catalog), |files| catalog_of(files, &config.load_options));
+        let reload = logged.map(|_| (Arc::clone(&config.catalog), config.rule_files.clone()));
+        for catalog in [&catalog, &config.catalog] {
+            catalog.name_sources(config.sources.iter().map(|source| source.name.clone()));
+        }
+        let core = Core::new(Arc::clone(&catalog), config.external_labels.clone());
         let mut brain = Brain::new(core, config.correlator, config.patience, Arc::clone(&view));
 
-        let reach_ms = config.catalog.longest_reach_ms().min(MAX_REACH_MS);
+        let reach_ms = catalog.longest_reach_ms().min(MAX_REACH_MS);
         let kafka = config.kafka.as_ref();
         let kafka_workers = if kafka.is_some() { config.workers.max(1) } else { 0 };
         let total = kafka_workers + usize::from(config.http.is_some());
         let rules: Vec<_> = config.sources.iter().map(time_rules).collect();
         let parts = (0..total).map(|i| {
-            let intake = Intake::new(i as u16, total, Arc::clone(&config.catalog));
-            (intake, Shard::new(Arc::clone(&config.catalog)), config.sources.iter().map(Feeder::new).collect())
+            let intake = Intake::new(i as u16, total, Arc::clone(&catalog));
+            (intake, Shard::new(Arc::clone(&catalog)), config.sources.iter().map(Feeder::new).collect())
         });
         let hub = Arc::new(Hub::new(parts.collect(), Directory::default(), rules));
         let dead_letters = Arc::new(config.dead_letters);
         let sources = Arc::new(config.sources);
 
         let now = wall();
-        let frontier = History::read(&entries);
         let begin = match frontier.frontier() {
             Some(closed) => Some(closed - reach_ms),
             None => frontier.start.map(|(origin, _)| origin),
@@ -218,7 +232,7 @@ impl Live {
             let planner = Planner { kafka, sources: &sources, hub: &hub, history: &history, reach_ms, start: config.start };
             planner.plan(&mut *consumers[0], begin, now, &mut first_entries)?;
         }
-        if history.files.as_ref() != Some(&config.rule_files) {
+        if history.files.is_none() {
             first_entries.push(Entry::Rules { files: config.rule_files.clone() });
         }
         if history.start.is_none() {
@@ -236,12 +250,19 @@ impl Live {
                 first_entries.push(Entry::Join { pin, topic: String::new() });
             }
             let pins = pins_of(&history, partition);
-            let clock = PartitionClock::new(hub.rules[*source], offset, pins);
+            let mut clock = PartitionClock::new(hub.rules[*source], offset, pins);
+            if let Some(closed) = history.groups.values().filter_map(|group| group.closed).max() {
+                // What came by HTTP before is gone: ticks that were closed do not wait for it.
+                clock.pin(closed);
+            }
             let mut state = lock(&hub.workers[total - 1]);
             state.join(partition, clock, now);
             state.hand_over();
         }
 
+        for worker in &mut hub.lock_all() {
+            worker.lowered.clone_from(&history.lowered);
+        }
         let mut workers = Vec::new();
         for (index, consumer) in consumers.into_iter().enumerate() {
             let worker = KafkaWorker {
@@ -256,6 +277,7 @@ impl Live {
             };
             workers.push(spawn(format!("worker-{index}"), move || worker.run())?);
         }
+        let http = config.http.as_ref().map(|(queue, _)| Arc::clone(queue));
         if let Some((queue, source)) = config.http {
             let partition = Partition::new(source as u16, 0);
             let worker = HttpWorker {
@@ -285,11 +307,13 @@ impl Live {
             was_complete: false,
             ready: None,
             metrics: config.metrics,
+            http,
+            reload,
             dead_letters: Arc::clone(&dead_letters),
             on_incidents: Box::new(on_incidents),
             on_ready: Box::new(on_ready),
         };
-        let brain = spawn("brain".to_owned(), move || loop_.run(first_entries))?;
+        let brain = spawn("brain".to_owned(), move || loop_.run(&first_entries))?;
         Ok(Self { handle: Handle { hub, asks }, view, outbox, brain, workers, dead_letters })
     }
 
@@ -330,6 +354,16 @@ impl Live {
             Err(_) => Err(LiveError::Thread("the engine's thread panicked".to_owned())),
         }
     }
+}
+
+/// The rules of files that a log holds: they loaded once.
+fn catalog_of(files: &[RuleFile], options: &LoadOptions) -> Arc<Catalog> {
+    let sources: Vec<_> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
+    let (rules, problems) = foghorn_rules::load(&sources, options);
+    for problem in problems.iter().filter(|problem| problem.is_error()) {
+        warn!(%problem, "a rule that was in force no longer loads");
+    }
+    Arc::new(Catalog::new(rules))
 }
 
 /// No restart reads further back than this: 31 days.
@@ -464,13 +498,16 @@ struct BrainLoop {
     was_complete: bool,
     ready: Option<Result<(), String>>,
     metrics: Arc<Metrics>,
+    http: Option<Arc<HttpQueue>>,
+    /// Rules to put in force once the log is caught up with.
+    reload: Option<(Arc<Catalog>, Vec<RuleFile>)>,
     dead_letters: Arc<DeadLetters>,
     on_incidents: Box<dyn Fn() + Send>,
     on_ready: Box<dyn Fn(Result<(), String>) + Send>,
 }
 
 impl BrainLoop {
-    fn run(mut self, first: Vec<Entry>) -> Result<(), LiveError> {
+    fn run(mut self, first: &[Entry]) -> Result<(), LiveError> {
         let result = self.work(first);
         if let Err(error) = &result {
             self.hub.fail(error.to_string());
@@ -478,8 +515,8 @@ impl BrainLoop {
         result
     }
 
-    fn work(&mut self, first: Vec<Entry>) -> Result<(), LiveError> {
-        self.write(&first)?;
+    fn work(&mut self, first: &[Entry]) -> Result<(), LiveError> {
+        self.write(first)?;
         let mut measured = Timestamp::MIN;
         loop {
             let stopping = self.hub.stopping();
@@ -516,12 +553,14 @@ impl BrainLoop {
         let mut waiting = Vec::new();
         for ask in asks {
             match ask {
-                Ask::Command(command) => {
+                Ask::Command { command, done } => {
                     entries.push(Entry::Timer { now: wall });
                     entries.push(Entry::Command(command));
+                    waiting.push(done);
                 }
                 Ask::Reload { catalog, files, done } => {
-                    self.reload(catalog, files, &mut workers, &mut entries);
+                    self.reload = None;
+                    self.reload(&catalog, files, &mut workers, &mut entries);
                     waiting.push(done);
                 }
             }
@@ -532,17 +571,33 @@ impl BrainLoop {
                 entries.push(Entry::Join { pin: Pin { partition, offset, tick }, topic });
             }
         }
+        for worker in &mut workers {
+            for (partition, offset, stamp) in worker.feeders.iter_mut().flat_map(Feeder::take_lowered) {
+                // What the log holds already is read again.
+                if self.logged.get(&partition).is_none_or(|logged| offset >= *logged) {
+                    entries.push(Entry::Lowered { partition, offset, stamp });
+                }
+            }
+        }
+        let core = self.brain.core();
+        if !(0..core.catalog().rules.groups.len()).any(|group| core.is_replayed(group))
+            && let Some((catalog, files)) = self.reload.take()
+        {
+            self.reload(&catalog, files, &mut workers, &mut entries);
+        }
         let sources = self.sources(&workers);
         let said = workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.said)).collect();
         let complete = lock(&hub.directory).missing() == 0 && !sources.partitions.is_empty();
         if complete && !self.started {
-            self.begin(&sources, &mut entries);
+            self.begin(&workers, &mut entries);
         }
         let mut busy = false;
         if complete && self.started {
             let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
             let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
+            let began = Instant::now();
             let advance = self.brain.advance(said, &sources, &mut shards, wall);
+            self.metrics.evaluated(&advance, began.elapsed());
             busy = advance.entries.iter().any(|entry| matches!(entry, Entry::Tick { .. })) || !advance.wanted.is_empty();
             entries.extend(advance.entries);
             for (partition, (tick, skip)) in advance.wanted {
@@ -551,7 +606,6 @@ impl BrainLoop {
                     self.brain.pinned(Pin { partition, offset, tick }, skip);
                 }
             }
-            self.metrics.waiting(&advance.waiting);
         } else if !said.is_empty() {
             // Nothing may be said yet: it waits where it was.
             workers[0].said.splice(0..0, said);
@@ -571,14 +625,14 @@ impl BrainLoop {
     }
 
     /// The first tick of a start at the earliest record: when every partition has either shown
-    /// one or is at its end.
-    fn begin(&mut self, sources: &Sources, entries: &mut Vec<Entry>) {
-        let seen = |state: &PartitionState| state.progress.watermark > Timestamp::MIN;
-        if sources.partitions.values().any(|state| !seen(state) && !state.at_end) {
+    /// one or is at its end. Time begins where the oldest of those first records stands, however
+    /// far was read since.
+    fn begin(&mut self, workers: &[std::sync::MutexGuard<'_, WorkerState>], entries: &mut Vec<Entry>) {
+        let facts: Vec<_> = workers.iter().flat_map(|worker| worker.facts.values()).collect();
+        if facts.iter().any(|facts| facts.first.is_none() && !facts.at_end) {
             return;
         }
-        let lows = sources.partitions.values().filter(|state| seen(state)).map(|state| state.progress.watermark);
-        if let Some(origin) = lows.min() {
+        if let Some(origin) = facts.iter().filter_map(|facts| facts.first).min() {
             entries.push(self.brain.start(origin, Timestamp::MIN));
             self.started = true;
         }
@@ -631,17 +685,18 @@ impl BrainLoop {
 
     fn reload(
         &mut self,
-        catalog: Arc<Catalog>,
+        catalog: &Arc<Catalog>,
         files: Vec<RuleFile>,
         workers: &mut [std::sync::MutexGuard<'_, WorkerState>],
         entries: &mut Vec<Entry>,
     ) {
         let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
         let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
+        catalog.name_sources(self.names.iter().cloned());
         entries.push(Entry::Timer { now: wall() });
-        entries.extend(self.brain.reload(Arc::clone(&catalog), files, &mut shards));
+        entries.extend(self.brain.reload(Arc::clone(catalog), files, &mut shards));
         for worker in workers {
-            worker.intake.reload(Arc::clone(&catalog));
+            worker.intake.reload(Arc::clone(catalog));
         }
         info!(groups = catalog.rules.groups.len(), "rules reloaded");
     }
@@ -707,8 +762,10 @@ impl BrainLoop {
     }
 
     fn measure(&self) {
+        self.brain.refresh();
         let workers = self.hub.lock_all();
         let topics = |partition: Partition| lock(&self.hub.directory).topic_name(partition).unwrap_or("http").to_owned();
+        self.metrics.queue(self.http.as_ref().map_or(0.0, |queue| queue.fill()), lock(&self.outbox).held());
         self.metrics.measure(&workers, &self.names, topics, &self.brain, self.log.bytes());
     }
 }

@@ -1,9 +1,10 @@
 //! Self-metrics, in the words that operators of Prometheus and Kafka expect.
 
-use std::collections::BTreeMap;
 use std::sync::MutexGuard;
+use std::time::Duration;
 
-use foghorn_engine::{Brain, Entry};
+use foghorn_eval::intake::IntakeStats;
+use foghorn_engine::{Advance, Brain, Entry};
 use foghorn_model::{Incident, Partition, Signal, Timestamp};
 use prometheus::core::Collector;
 use prometheus::{
@@ -42,6 +43,9 @@ pub struct Metrics {
     signals: IntCounterVec,
     incidents: IntCounterVec,
     event_to_decision: Histogram,
+    evaluation: Histogram,
+    http_queue_fill: Gauge,
+    outbox: IntGauge,
 }
 
 impl Metrics {
@@ -56,6 +60,8 @@ impl Metrics {
         let floats = |name: &str, help: &str, labels: &[&str]| register(&registry, GaugeVec::new(Opts::new(name, help), labels)?);
         let counters = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels)?);
         let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+        let fine = vec![0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+        let evaluation = HistogramOpts::new("foghorn_rule_evaluation_seconds", "Time that closing the ticks that were due took.").buckets(fine);
         let latency = HistogramOpts::new("foghorn_event_to_decision_seconds", "Event time of a signal to its being written down.").buckets(buckets);
         Ok(Self {
             lag: gauges("foghorn_kafka_consumer_lag", "Records between position and end of a partition.", &["topic", "partition"])?,
@@ -82,6 +88,9 @@ impl Metrics {
             log_bytes: gauge("foghorn_signal_log_bytes", "Bytes of the signal log.")?,
             signals: counters("foghorn_signals_total", "Signals written down.", &["kind"])?,
             incidents: counters("foghorn_incident_revisions_total", "Incident revisions, by what they are about.", &["event"])?,
+            evaluation: register(&registry, Histogram::with_opts(evaluation)?)?,
+            http_queue_fill: register(&registry, Gauge::new("foghorn_http_queue_fill_ratio", "Share in use of the queue behind the HTTP receivers.")?)?,
+            outbox: gauge("foghorn_outbox_revisions", "Incident revisions that some sink has not delivered.")?,
             event_to_decision: register(&registry, Histogram::with_opts(latency)?)?,
             registry,
         })
@@ -92,16 +101,21 @@ impl Metrics {
         &self.registry
     }
 
-    pub(crate) fn waiting(&self, waiting: &BTreeMap<Partition, Timestamp>) {
-        self.waiting.set(waiting.len() as i64);
+    pub(crate) fn evaluated(&self, advance: &Advance, took: Duration) {
+        self.waiting.set(advance.waiting.len() as i64);
+        if advance.entries.iter().any(|entry| matches!(entry, Entry::Tick { .. })) {
+            self.evaluation.observe(took.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn queue(&self, http_fill: f64, outbox: usize) {
+        self.http_queue_fill.set(http_fill);
+        self.outbox.set(outbox as i64);
     }
 
     pub(crate) fn wrote(&self, entries: &[Entry], incidents: &[Incident], now: Timestamp) {
         for entry in entries {
-            let signals = match entry {
-                Entry::Tick { signals, .. } | Entry::Arrival { signals, .. } => signals,
-                _ => continue,
-            };
+            let (Entry::Tick { signals, .. } | Entry::Arrival { signals, .. }) = entry else { continue };
             for signal in signals {
                 let (kind, at) = match signal {
                     Signal::Transition(transition) => (transition.kind.code(), transition.at),
@@ -127,7 +141,7 @@ impl Metrics {
         log_bytes: u64,
     ) {
         let now = wall();
-        let counts = workers.iter().map(|worker| worker.intake.stats()).fold(Default::default(), sum);
+        let counts = workers.iter().map(|worker| worker.intake.stats()).fold(IntakeStats::default(), sum);
         for (gauge, value) in [
             (&self.records, counts.records),
             (&self.samples, counts.samples),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foghorn_correlate::Correlator;
 use foghorn_engine::core::Core;
 use foghorn_engine::sequencer::{PartitionState, Patience};
-use foghorn_engine::{Advance, Brain, Entry, Pin, Sources, View};
+use foghorn_engine::{Advance, Brain, Entry, History, Pin, Sources, View};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::clock::{PartitionClock, TimeRules};
 use foghorn_eval::intake::{Intake, IntakeStats, Said};
@@ -56,6 +56,8 @@ pub struct Pipeline {
     shards: Vec<Shard>,
     brain: Brain,
     said: Vec<Said>,
+    /// Stamps that a log says were lowered.
+    lowered: BTreeMap<(Partition, Offset), Timestamp>,
 }
 
 impl Pipeline {
@@ -67,6 +69,7 @@ impl Pipeline {
         external: Vec<(String, String)>,
         layout: &Layout,
     ) -> Self {
+        catalog.name_sources(sources.iter().map(|source| source.name.clone()));
         let core = Core::new(Arc::clone(&catalog), external);
         let brain = Brain::new(core, correlator, layout.patience, Arc::new(View::default()));
         Self {
@@ -82,6 +85,7 @@ impl Pipeline {
             shards: (0..layout.shards).map(|_| Shard::new(Arc::clone(&catalog))).collect(),
             brain,
             said: Vec::new(),
+            lowered: BTreeMap::new(),
             catalog,
         }
     }
@@ -89,6 +93,13 @@ impl Pipeline {
     /// The brain, to start or to recover it, or to look at it.
     pub fn brain(&mut self) -> &mut Brain {
         &mut self.brain
+    }
+
+    /// Comes back from a log: see [`Brain::recover`]. Partitions are joined afterwards.
+    pub fn recover(&mut self, entries: &[Entry], begin: Timestamp) -> History {
+        let history = self.brain.recover(entries, begin);
+        self.lowered.clone_from(&history.lowered);
+        history
     }
 
     /// The rules in force, indexed.
@@ -130,7 +141,8 @@ impl Pipeline {
     /// The record could not be decoded; the flow goes on.
     pub fn feed(&mut self, raw: &Raw<'_>, now: Option<Timestamp>) -> Result<(), Refusal> {
         let at = raw.partition.index as usize % self.intakes.len();
-        let result = self.feeders[raw.partition.source as usize].feed(raw, now, &mut self.intakes[at]);
+        let first_read = self.lowered.get(&(raw.partition, raw.offset)).copied().or(now);
+        let result = self.feeders[raw.partition.source as usize].feed(raw, first_read, &mut self.intakes[at]);
         if let (Some(state), Some(now)) = (self.sources.partitions.get_mut(&raw.partition), now) {
             (state.quiet_since, state.at_end) = (now, false);
         }
@@ -184,6 +196,11 @@ impl Pipeline {
     /// Lets the brain close what may be closed at wall time `wall`, and folds what it says.
     pub fn step(&mut self, wall: Timestamp) -> Step {
         let mut step = Step::default();
+        for (partition, offset, stamp) in self.feeders.iter_mut().flat_map(Feeder::take_lowered) {
+            if !self.lowered.contains_key(&(partition, offset)) {
+                step.entries.push(Entry::Lowered { partition, offset, stamp });
+            }
+        }
         loop {
             self.settle();
             let said = std::mem::take(&mut self.said);

@@ -241,16 +241,23 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
 
 /// An unknown key's error says what was meant.
 fn explain(error: &str) -> (String, Option<String>) {
-    let names: Vec<&str> = error.split('`').skip(1).step_by(2).collect();
-    if error.contains("unknown field") || error.contains("unknown variant") {
-        if let Some((given, known)) = names.split_first() {
-            let hint = diagnostic::did_you_mean(given, known.iter().copied())
-                .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
-            let what = if error.contains("variant") { "value" } else { "key" };
-            return (format!("unknown {what} `{given}`"), Some(hint));
-        }
+    let unknown = error.contains("unknown field") || error.contains("unknown variant");
+    if let Some(given) = error.split('`').nth(1).filter(|_| unknown) {
+        let known = known_names(error);
+        let hint = diagnostic::did_you_mean(given, known.iter().copied())
+            .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
+        let what = if error.contains("variant") { "value" } else { "key" };
+        return (format!("unknown {what} `{given}`"), Some(hint));
     }
     (error.to_owned(), None)
+}
+
+/// The names that an error says were expected: parsers differ in how they quote them.
+fn known_names(error: &str) -> Vec<&str> {
+    let expected = error.split_once("expected ").map_or("", |(_, names)| names);
+    let names = expected.split_once(" at line").map_or(expected, |(names, _)| names);
+    let names = names.strip_prefix("one of ").unwrap_or(names);
+    names.split([',', ' ', '`']).filter(|name| !name.is_empty() && *name != "or").collect()
 }
 
 fn offset(text: &str, line: usize, column: usize) -> usize {

@@ -156,9 +156,6 @@ impl Shop {
         let totals = &self.totals[i];
         let instance = format!("{}-0", service.name);
         let resource = [("service.name", service.name), ("service.instance.id", &instance), ("host.name", HOSTS[i % 4])];
-        fn point<'a>(attributes: &'a [(&'a str, &'a str)], at: Timestamp, value: f64) -> Point<'a> {
-            Point { attributes, at, value }
-        }
         let request = OtlpMetrics::new().resource(&resource, |metrics| {
             metrics.numbers(
                 "http.server.requests",
@@ -180,6 +177,10 @@ impl Shop {
         });
         request.into_bytes()
     }
+}
+
+fn point<'a>(attributes: &'a [(&'a str, &'a str)], at: Timestamp, value: f64) -> Point<'a> {
+    Point { attributes, at, value }
 }
 
 /// From 0 (well) to 1 (as bad as it gets).

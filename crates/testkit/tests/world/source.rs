@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foghorn_engine::RuleFile;
 use foghorn_eval::catalog::Catalog;
 use foghorn_ingest::{SourceConfig, Span};
 use foghorn_model::{Labels, Partition, Timestamp};
@@ -31,6 +32,7 @@ pub struct Rec {
 pub struct World {
     pub sources: Vec<SourceConfig>,
     pub catalog: Arc<Catalog>,
+    pub files: Vec<RuleFile>,
     pub logs: BTreeMap<Partition, Vec<Rec>>,
     /// Partitions that are there only from some instant on, in milliseconds after the beginning.
     pub born_ms: BTreeMap<Partition, i64>,
@@ -51,8 +53,10 @@ pub enum Style {
     Ahead,
 }
 
+const FILE: &str = "rules.yml";
+
 pub fn catalog(rules: &str) -> Arc<Catalog> {
-    let (rules, diagnostics) = load(&[Source::new("rules.yml", rules)], &LoadOptions::default());
+    let (rules, diagnostics) = load(&[Source::new(FILE, rules)], &LoadOptions::default());
     assert_eq!(diagnostics, []);
     Arc::new(Catalog::new(rules))
 }
@@ -69,6 +73,7 @@ impl World {
                 of("logs", Format::OtlpLogsProto),
             ],
             catalog: catalog(rules),
+            files: vec![RuleFile { path: FILE.to_owned(), text: rules.to_owned() }],
             logs: BTreeMap::new(),
             born_ms: BTreeMap::new(),
             end_ms: 0,

@@ -1,0 +1,239 @@
+//! From a produced record to the incident on the output topic, through the live runtime, its logs on
+//! disk and a Kafka sink, while a steady load flows.
+//!
+//! Two sorts of probes, each an alert and an incident of its own: a log line that a rule matches on
+//! arrival; and a metric above a threshold, timed from the record that releases the tick at which it
+//! fires (the first one, in the last partition, whose time is past the tick by the allowed lateness).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use foghorn_engine::RuleFile;
+use foghorn_ingest::SourceConfig;
+use foghorn_kafka::{Outgoing, Properties, RdProducer};
+use foghorn_model::Timestamp;
+use foghorn_runtime::StartFrom;
+use foghorn_wire::Format;
+use tokio::time::Instant;
+
+use crate::Failure;
+use crate::cluster::{Cluster, acknowledged, send};
+use crate::dataset::{Dataset, METRIC};
+use crate::live::Setup;
+use crate::measure::{say, sleep_until, wall};
+use crate::probes::{Observer, latencies, service, words};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Records a second, beside the probes.
+    #[arg(long, default_value_t = 20_000)]
+    rate: u64,
+    /// Seconds that probes are sent for.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+/// Partitions of the topics that are read.
+const PARTITIONS: u32 = 4;
+/// How far the watermark trails: the default of JSON, in milliseconds.
+const LATENESS_MS: i64 = 2_000;
+/// The metric group's interval, in milliseconds.
+const INTERVAL_MS: i64 = 1_000;
+/// Load without probes: before the first, so that all is warm, and after the last, so that its tick
+/// is released.
+const MARGIN_MS: i64 = 4_000;
+/// A log probe every so many milliseconds; metric probes come five to a tick.
+const LOG_PROBE_EVERY_MS: i64 = 50;
+const METRIC_PROBE_EVERY_MS: i64 = 200;
+
+/// A steady load that a phase makes, record by record.
+trait Phase {
+    /// Format of its topic.
+    const FORMAT: Format;
+    /// Its rules.
+    fn rules() -> String;
+    /// Writes load record `number`.
+    fn load(&self, number: u64, at: Timestamp, into: &mut String);
+    /// Writes probe `number`.
+    fn probe(number: u32, at: Timestamp, into: &mut String);
+    /// Milliseconds between probes.
+    const PROBE_EVERY_MS: i64;
+    /// The instant that releases what a probe sent at `at` sets off: its event time.
+    fn released_at(at: Timestamp) -> Timestamp;
+}
+
+/// Log lines, matched on arrival.
+struct Logs;
+/// Samples, evaluated at ticks.
+struct Metrics(Dataset);
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let cluster = Cluster::start()?;
+    say(&format!("load: {} records/s over {PARTITIONS} partitions, probes for {} s", args.rate, args.seconds));
+    say(&format!("log match on arrival: {}", phase(args, &cluster, &Logs)?));
+    let metrics = Metrics(Dataset::new(10_000, 1));
+    say(&format!("metric alert from the record that releases its tick: {}", phase(args, &cluster, &metrics)?));
+    Ok(())
+}
+
+fn phase<P: Phase>(args: &Args, cluster: &Cluster, phase: &P) -> Result<String, Failure> {
+    let (input, output) = (cluster.topic("in", PARTITIONS)?, cluster.topic("out", 1)?);
+    let observer = Observer::start(cluster.properties(), &output)?;
+    let dir = tempfile::tempdir()?;
+    let setup = Setup {
+        cluster,
+        source: SourceConfig { topics: vec![input.clone()], ..SourceConfig::of("s", P::FORMAT) },
+        rules: RuleFile { path: "probes.yaml".to_owned(), text: P::rules() },
+        workers: 1,
+        start: StartFrom::Latest,
+        idle_timeout_ms: 5_000,
+        state_dir: dir.path(),
+        output: Some(&output),
+    };
+    let running = setup.start()?;
+    running.wait("readiness", Duration::from_secs(30), crate::live::Running::is_ready)?;
+    let begun = Flow::new(cluster, &input)?.run(args, phase)?;
+    // What is on its way arrives within a moment, or never.
+    std::thread::sleep(Duration::from_secs(2));
+    let seen = observer.finish()?;
+    running.finish()?;
+    Ok(words(&latencies(&begun, &seen)?))
+}
+
+/// Sends load and probes at their times.
+struct Flow<'a> {
+    producer: RdProducer,
+    topic: &'a str,
+    text: String,
+    /// When each probe's clock began.
+    begun: BTreeMap<u32, Instant>,
+    /// Probes whose clock begins with the first record at or after an event time.
+    waiting: BTreeMap<Timestamp, Vec<u32>>,
+}
+
+impl<'a> Flow<'a> {
+    fn new(cluster: &Cluster, topic: &'a str) -> Result<Self, Failure> {
+        let producer = RdProducer::open(&Properties::bootstrap(cluster.bootstrap()))?;
+        Ok(Self { producer, topic, text: String::new(), begun: BTreeMap::new(), waiting: BTreeMap::new() })
+    }
+
+    fn run<P: Phase>(mut self, args: &Args, phase: &P) -> Result<BTreeMap<u32, Instant>, Failure> {
+        let begin = wall();
+        let end_ms = args.seconds as i64 * 1_000 + 2 * MARGIN_MS;
+        let (mut sent, mut probes) = (0_u64, 0_u32);
+        for ms in 0..end_ms {
+            let at = begin + ms;
+            sleep_until(at);
+            let probing = (MARGIN_MS..end_ms - MARGIN_MS).contains(&ms);
+            if probing && ms % P::PROBE_EVERY_MS == 0 {
+                P::probe(probes, at, &mut self.text);
+                let released = P::released_at(at);
+                if released <= at {
+                    self.begun.insert(probes, Instant::now());
+                } else {
+                    self.waiting.entry(released).or_default().push(probes);
+                }
+                self.send(probes % PARTITIONS)?;
+                probes += 1;
+            }
+            let due = (ms as u64 + 1) * args.rate / 1_000;
+            if sent < due {
+                self.release(at);
+            }
+            while sent < due {
+                phase.load(sent, at, &mut self.text);
+                self.send((sent % u64::from(PARTITIONS)) as u32)?;
+                sent += 1;
+            }
+            acknowledged(&self.producer, Duration::ZERO)?;
+        }
+        self.producer_ends()?;
+        Ok(self.begun)
+    }
+
+    fn producer_ends(&self) -> Result<(), Failure> {
+        use foghorn_kafka::Producer;
+        self.producer.flush(Duration::from_secs(10))?;
+        acknowledged(&self.producer, Duration::ZERO)
+    }
+
+    /// A burst that reaches every partition stands at this event time: what waited for it begins.
+    fn release(&mut self, at: Timestamp) {
+        let later = self.waiting.split_off(&(at + 1));
+        for number in std::mem::replace(&mut self.waiting, later).into_values().flatten() {
+            self.begun.insert(number, Instant::now());
+        }
+    }
+
+    fn send(&self, partition: u32) -> Result<(), Failure> {
+        let (topic, payload) = (self.topic, Some(self.text.as_bytes()));
+        let record = Outgoing { topic, partition: Some(partition), payload, ..Outgoing::default() };
+        send(&self.producer, &record, 0)
+    }
+}
+
+impl Phase for Logs {
+    const FORMAT: Format = Format::JsonLogs;
+    const PROBE_EVERY_MS: i64 = LOG_PROBE_EVERY_MS;
+
+    fn rules() -> String {
+        "groups:\n  - name: probes\n    interval: 1s\n    rules:\n      - alert: Needle\n        expr: '{service=~\".+\"} |= \"needle in the haystack\"'\n        labels: {severity: critical}\n".to_owned()
+    }
+
+    fn load(&self, number: u64, at: Timestamp, into: &mut String) {
+        into.clear();
+        // Writing to a string does not fail.
+        let _infallible = write!(
+            into,
+            "{{\"ts\":{},\"level\":\"info\",\"service\":\"svc-{:03}\",\"message\":\"GET /api/v1/items/{:05} served in {} ms\",\"trace_id\":\"{number:032x}\"}}",
+            at.ms(),
+            number % 200,
+            number % 10_000,
+            number % 97
+        );
+    }
+
+    fn probe(number: u32, at: Timestamp, into: &mut String) {
+        into.clear();
+        let _infallible = write!(
+            into,
+            "{{\"ts\":{},\"level\":\"error\",\"service\":\"{}\",\"message\":\"needle in the haystack\"}}",
+            at.ms(),
+            service(number)
+        );
+    }
+
+    fn released_at(at: Timestamp) -> Timestamp {
+        at
+    }
+}
+
+impl Phase for Metrics {
+    const FORMAT: Format = Format::JsonMetrics;
+    const PROBE_EVERY_MS: i64 = METRIC_PROBE_EVERY_MS;
+
+    fn rules() -> String {
+        format!(
+            "groups:\n  - name: probes\n    interval: 1s\n    rules:\n      - alert: Probe\n        expr: probe > 0\n        labels: {{severity: critical}}\n      - alert: Load\n        expr: max_over_time({METRIC}[60s]) > 1e9\n"
+        )
+    }
+
+    fn load(&self, number: u64, at: Timestamp, into: &mut String) {
+        self.0.write_as(number % self.0.series(), at, 0.25, into);
+    }
+
+    fn probe(number: u32, at: Timestamp, into: &mut String) {
+        into.clear();
+        let _infallible = write!(
+            into,
+            "{{\"ts\":{},\"name\":\"probe\",\"labels\":{{\"service\":\"{}\"}},\"value\":1}}",
+            at.ms(),
+            service(number)
+        );
+    }
+
+    fn released_at(at: Timestamp) -> Timestamp {
+        (at - 1).next_slot(INTERVAL_MS, 0) + LATENESS_MS
+    }
+}

@@ -1,0 +1,276 @@
+//! Runs through a world: the live one, which decides and crashes, and the replay, which obeys.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
+use foghorn_engine::sequencer::Patience;
+use foghorn_engine::{Entry, History, Pin};
+use foghorn_eval::intake::IntakeStats;
+use foghorn_ingest::Raw;
+use foghorn_model::{Offset, Partition, Timestamp};
+use foghorn_runtime::{Layout, Pipeline};
+use foghorn_testkit::scenario::BEGIN;
+
+use super::rng::Rng;
+use super::source::{Rec, World};
+use super::told::Told;
+
+/// Short, so that runs are.
+pub const PATIENCE: Patience = Patience { idle_timeout_ms: 6_000, max_stall_ms: 25_000 };
+/// Decides nothing by itself.
+const OBEDIENT: Patience = Patience { idle_timeout_ms: i64::MAX / 8, max_stall_ms: i64::MAX / 8 };
+
+/// What may happen to a live run.
+#[derive(Clone, Copy, Default)]
+pub struct Trouble {
+    /// Chance of a crash at each step, in percent.
+    pub crashes: u64,
+    /// Whether partitions go out of reach for a while.
+    pub unreachable: bool,
+}
+
+pub struct Run<'w> {
+    world: &'w World,
+    layout: Layout,
+    pipeline: Pipeline,
+    /// In milliseconds after the beginning.
+    pub wall_ms: i64,
+    next: BTreeMap<Partition, usize>,
+    unreachable: BTreeMap<Partition, bool>,
+    /// The durable log.
+    pub log: Vec<Entry>,
+    /// How long the log was before the last step: a crash may tear off what came after.
+    durable: usize,
+    pub crashes: usize,
+}
+
+fn pipeline(world: &World, layout: &Layout) -> Pipeline {
+    let correlator = Correlator::new(Config::default(), Topology::new(&TopologyFile::default()));
+    Pipeline::new(Arc::clone(&world.catalog), &world.sources, correlator, Vec::new(), layout)
+}
+
+/// 1–3 shards, 1–2 intakes.
+pub fn layout(rng: &mut Rng, patience: Patience) -> Layout {
+    Layout { shards: 1 + rng.below(3), intakes: 1 + rng.below(2), patience }
+}
+
+fn raw<'a>(partition: Partition, offset: usize, record: &'a Rec) -> Raw<'a> {
+    Raw {
+        partition,
+        offset: offset as Offset,
+        timestamp: Some(record.stamp),
+        format: None,
+        content_type: None,
+        content_encoding: None,
+        payload: &record.payload,
+    }
+}
+
+impl<'w> Run<'w> {
+    /// A first start.
+    pub fn start(world: &'w World, layout: Layout) -> Self {
+        let mut run = Self {
+            world,
+            pipeline: pipeline(world, &layout),
+            layout,
+            wall_ms: 0,
+            next: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            log: Vec::new(),
+            durable: 0,
+            crashes: 0,
+        };
+        run.join_new();
+        run.log.push(Entry::Rules { files: world.files.clone() });
+        run.log.push(run.pipeline.brain().start(BEGIN - 1, Timestamp::MIN));
+        run
+    }
+
+    pub fn wall(&self) -> Timestamp {
+        BEGIN + self.wall_ms
+    }
+
+    fn is_born(&self, partition: Partition) -> bool {
+        self.world.born_ms.get(&partition).is_none_or(|born| *born <= self.wall_ms)
+    }
+
+    /// Partitions that are new join by a pin at the highest closed tick of any group.
+    fn join_new(&mut self) {
+        for partition in self.world.logs.keys() {
+            if self.next.contains_key(partition) || !self.is_born(*partition) {
+                continue;
+            }
+            let history = History::read(&self.log);
+            let tick = history.groups.values().filter_map(|group| group.closed).max().unwrap_or(Timestamp::MIN);
+            let pin = Pin { partition: *partition, offset: 0, tick };
+            self.log.push(Entry::Join { pin, topic: String::new() });
+            self.pipeline.join(*partition, 0, &[pin], 0, self.wall());
+            self.next.insert(*partition, 0);
+        }
+    }
+
+    fn at_end(&self, partition: Partition) -> bool {
+        let records = &self.world.logs[&partition];
+        records.get(self.next[&partition]).is_none_or(|record| record.available_ms > self.wall_ms)
+    }
+
+    /// Reads at most so many records of a partition; how many there were.
+    pub fn read(&mut self, partition: Partition, at_most: usize) -> usize {
+        if self.unreachable.get(&partition) == Some(&true) {
+            return 0;
+        }
+        for n in 0..at_most {
+            if self.at_end(partition) {
+                return n;
+            }
+            let offset = self.next[&partition];
+            let record = &self.world.logs[&partition][offset];
+            let wall = self.wall();
+            self.pipeline.feed(&raw(partition, offset, record), Some(wall)).unwrap();
+            self.next.insert(partition, offset + 1);
+        }
+        at_most
+    }
+
+    /// Everything that may close closes.
+    pub fn step(&mut self) {
+        for partition in self.next.keys() {
+            let reachable = self.unreachable.get(partition) != Some(&true);
+            self.pipeline.observe(*partition, reachable && self.at_end(*partition), reachable);
+        }
+        self.durable = self.log.len();
+        let wall = self.wall();
+        self.log.extend(self.pipeline.step(wall).entries);
+    }
+
+    /// The process ends; what the last step wrote may be torn. It comes back from the log, as the
+    /// live runtime does.
+    pub fn crash(&mut self, keep: usize) {
+        self.crashes += 1;
+        self.log.truncate(self.log.len().min(self.durable + keep));
+        self.pipeline = pipeline(self.world, &self.layout);
+        let before = History::read(&self.log);
+        let reach_ms = self.world.catalog.longest_reach_ms();
+        let begin = before.frontier().map(|closed| closed - reach_ms).or(before.start.map(|(origin, _)| origin));
+        let begin = begin.unwrap_or(Timestamp::MIN);
+        let history = self.pipeline.recover(&self.log, begin);
+        self.next.clear();
+        for partition in self.world.logs.keys() {
+            let Some(joined) = history.joined(*partition) else { continue };
+            let lateness_ms = self.world.sources[partition.source as usize].allowed_lateness_ms();
+            let offset = history.rewind(*partition, begin, lateness_ms).unwrap_or(joined);
+            let logged = history.positions.get(partition).copied().unwrap_or(0);
+            self.pipeline.join(*partition, offset, &history.pins, logged, self.wall());
+            self.next.insert(*partition, offset as usize);
+        }
+        self.durable = self.log.len();
+        self.join_new();
+    }
+
+    /// One thing happens, by chance.
+    fn happen(&mut self, rng: &mut Rng, trouble: Trouble) {
+        self.join_new();
+        let partitions: Vec<_> = self.next.keys().copied().collect();
+        let partition = rng.pick(&partitions);
+        match rng.below(100) {
+            0..20 => self.wall_ms += rng.within(200, 2_500),
+            20..22 if trouble.unreachable => {
+                let now = self.unreachable.get(&partition) != Some(&true) && self.wall_ms < self.world.end_ms;
+                self.unreachable.insert(partition, now);
+            }
+            20..75 => {
+                let at_most = rng.within(1, 4) as usize;
+                self.read(partition, at_most);
+            }
+            _ => self.step(),
+        }
+        if rng.chance(trouble.crashes) {
+            let keep = if rng.chance(50) { usize::MAX } else { rng.below(12) };
+            self.crash(keep);
+        }
+    }
+
+    /// Goes on, by chance, until everything is read and nothing more can close.
+    pub fn go(&mut self, rng: &mut Rng, trouble: Trouble) {
+        while self.wall_ms < self.world.end_ms {
+            self.happen(rng, trouble);
+        }
+        self.unreachable.clear();
+        self.settle(90_000);
+    }
+
+    /// Reads everything there is, and lets so much wall time pass.
+    pub fn settle(&mut self, for_ms: i64) {
+        let until = self.wall_ms + for_ms;
+        while self.wall_ms < until {
+            self.wall_ms += 1_000;
+            self.join_new();
+            let partitions: Vec<_> = self.next.keys().copied().collect();
+            for partition in partitions {
+                self.read(partition, usize::MAX);
+            }
+            self.step();
+        }
+    }
+
+    pub fn told(&self) -> Told {
+        Told::of(&self.log)
+    }
+
+    pub fn stats(&self) -> IntakeStats {
+        self.pipeline.intake_stats()
+    }
+}
+
+/// Reads a world again in some other order, under the decisions of a log: what is said now.
+pub fn replay(world: &World, log: &[Entry], rng: &mut Rng) -> Told {
+    replay_with(world, log, rng, &History::read(log).pins, OBEDIENT)
+}
+
+/// The same, under these pins.
+pub fn replay_with(world: &World, log: &[Entry], rng: &mut Rng, pins: &[Pin], patience: Patience) -> Told {
+    let layout = layout(rng, patience);
+    let mut pipeline = pipeline(world, &layout);
+    let decisions: Vec<_> = log.iter().filter(|entry| is_decision(entry)).cloned().collect();
+    pipeline.recover(&decisions, BEGIN - 1);
+    let mut next: BTreeMap<Partition, usize> = BTreeMap::new();
+    for partition in world.logs.keys() {
+        pipeline.join(*partition, 0, pins, 0, BEGIN);
+        next.insert(*partition, 0);
+    }
+    // Wall time counts only where patience is finite: then everything is long past.
+    let wall = BEGIN + world.end_ms + 90_000;
+    let mut told = Vec::new();
+    let step = |pipeline: &mut Pipeline, next: &BTreeMap<Partition, usize>| {
+        for (partition, at) in next {
+            pipeline.observe(*partition, *at >= world.logs[partition].len(), true);
+        }
+        pipeline.step(wall).entries
+    };
+    loop {
+        let open: Vec<_> = next.iter().filter(|(p, at)| **at < world.logs[p].len()).map(|(p, _)| *p).collect();
+        if open.is_empty() {
+            break;
+        }
+        let partition = rng.pick(&open);
+        // Now and then one partition is read far ahead of the others.
+        let count = if rng.chance(5) { 80 } else { rng.within(1, 6) as usize };
+        for _ in 0..count {
+            let offset = next[&partition];
+            let Some(record) = world.logs[&partition].get(offset) else { break };
+            pipeline.feed(&raw(partition, offset, record), None).unwrap();
+            next.insert(partition, offset + 1);
+        }
+        if rng.chance(40) {
+            told.extend(step(&mut pipeline, &next));
+        }
+    }
+    told.extend(step(&mut pipeline, &next));
+    Told::of(&told)
+}
+
+/// What is in no source, and says nothing by itself. (Pins are given to the partitions.)
+fn is_decision(entry: &Entry) -> bool {
+    matches!(entry, Entry::Start { .. } | Entry::Lowered { .. } | Entry::Blind { .. })
+}

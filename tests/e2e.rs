@@ -1,0 +1,29 @@
+//! The whole of Foghorn from outside: the binary, a cluster, HTTP, signals, crashes.
+//!
+//! A real Kafka where it can be had; on mock brokers, what they cannot do is said on stderr. Each
+//! test has topics, a group and a state folder of its own, and waits by looking, within bounds.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail by panicking, like the test"
+)]
+
+#[path = "e2e/client.rs"]
+mod client;
+#[path = "e2e/crashes.rs"]
+mod crashes;
+#[path = "e2e/feed.rs"]
+mod feed;
+#[path = "e2e/flow.rs"]
+mod flow;
+#[path = "e2e/home.rs"]
+mod home;
+#[path = "e2e/instances.rs"]
+mod instances;
+#[path = "e2e/outage.rs"]
+mod outage;
+#[path = "e2e/receivers.rs"]
+mod receivers;
+#[path = "e2e/reload.rs"]
+mod reload;
+#[path = "e2e/start.rs"]
+mod start;

@@ -1,0 +1,109 @@
+//! Telemetry by HTTP, without any Kafka.
+
+use foghorn_runtime::clock::wall;
+use foghorn_wire::encode::{LogLine, OtlpLogs};
+
+use crate::feed::{deploy, gauge, remote_write};
+use crate::home::{Home, assert_consistent, member, until};
+
+const CONFIG: &str = "
+sources: []
+sinks: [{type: ndjson, name: lines, path: incidents.ndjson}]
+time: {idle_timeout: 1s}
+# What waits in memory for its tick is lost at the end: alerts may end for want of data, and then the
+# incident is held open for a while.
+correlate: {no_data_close_ms: 4000}
+";
+
+const RULES: &str = r#"
+groups:
+  - name: all
+    interval: 1s
+    rules:
+      - alert: HighErrorRate
+        expr: max by (service_name) (error_ratio) > 0.05
+        labels: {severity: critical}
+      - alert: QueueDeep
+        expr: max by (service) (queue_depth) > 100
+      - alert: PoolExhausted
+        expr: '{service_name="payments"} |= "pool exhausted"'
+        resolve_after: 3s
+"#;
+
+const PROTOBUF: &str = "Content-Type: application/x-protobuf";
+const JSON: &str = "Content-Type: application/json";
+const SNAPPY: &str = "Content-Encoding: snappy";
+
+/// Posts what must be taken.
+fn post(home: &Home, path: &str, headers: &[&str], body: &[u8]) {
+    let answer = home.ask(&format!("POST {path}"), headers, body);
+    assert!(matches!(answer.status, 200 | 204), "{path}: {answer:?}");
+}
+
+fn round(home: &Home, bad: bool) {
+    let (ratio, depth) = if bad { (0.2, 500.0) } else { (0.01, 3.0) };
+    let body = gauge("error_ratio", "payments", wall(), ratio);
+    post(home, "/v1/metrics", &[PROTOBUF], &body);
+    let body = remote_write("queue_depth", "payments", wall(), depth);
+    post(home, "/api/v1/write", &[PROTOBUF, SNAPPY], &body);
+    let line = if bad { "pool exhausted" } else { "all is well" };
+    let record = LogLine {
+        at: wall(),
+        severity: 17,
+        line,
+        attributes: &[],
+    };
+    let logs = OtlpLogs::new().resource(&[("service.name", "payments")], |logs| {
+        logs.line(&record);
+    });
+    post(home, "/v1/logs", &[PROTOBUF], &logs.into_bytes());
+}
+
+#[test]
+fn telemetry_by_http_becomes_an_incident_and_survives_a_restart() {
+    let mut home = Home::new(CONFIG, RULES);
+    home.start();
+    post(
+        &home,
+        "/api/v1/changes",
+        &[JSON],
+        &deploy("payments", "v42", wall() - 5_000),
+    );
+    let names = ["HighErrorRate", "QueueDeep", "PoolExhausted"];
+    let open = until("an incident with all three", 30, || {
+        round(&home, true);
+        let last = home.revisions().pop()?;
+        names.iter().all(|n| member(&last, n).is_some()).then_some(last)
+    });
+    assert_eq!(open["suspects"][0]["change"]["version"], "v42");
+
+    home.stop();
+    home.start();
+    let resolved = until("resolved", 40, || {
+        round(&home, false);
+        let last = home.revisions().pop()?;
+        (last["status"] == "resolved").then_some(last)
+    });
+    assert_eq!(resolved["id"], open["id"]);
+    home.stop();
+    assert_eq!(assert_consistent(&home.revisions()).len(), 1);
+}
+
+#[test]
+fn what_is_no_telemetry_is_a_bad_request() {
+    let mut home = Home::new(CONFIG, RULES);
+    home.start();
+    let check = |path: &str, headers: &[&str], body: &[u8], status: u16| {
+        let answer = home.ask(&format!("POST {path}"), headers, body);
+        assert_eq!(answer.status, status, "{path} {headers:?}: {}", answer.body);
+    };
+    check("/v1/metrics", &[PROTOBUF], b"\x0a\xff garbage", 400);
+    check("/v1/metrics", &[JSON], b"{\"resourceMetrics\": 7}", 400);
+    check("/v1/logs", &[PROTOBUF], b"\x0a\xff garbage", 400);
+    check("/api/v1/write", &[PROTOBUF, SNAPPY], b"garbage", 400);
+    check("/api/v1/changes", &[JSON], b"[{]", 400);
+    check("/v1/metrics", &["Content-Type: text/plain"], b"x 1", 415);
+    check("/v1/nothing", &[JSON], b"{}", 404);
+    home.stop();
+    assert_eq!(home.revisions(), [] as [serde_json::Value; 0]);
+}
