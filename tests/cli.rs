@@ -121,7 +121,8 @@ impl Case {
                 .current_dir(folder)
                 .output()
                 .unwrap();
-            let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            let said = [&output.stdout, &output.stderr]
+                .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
             let mut wrong = String::new();
             for (name, expected, at) in [("stdout", &step.stdout, 0), ("stderr", &step.stderr, 1)] {
                 let fits = match expected {
@@ -142,7 +143,13 @@ impl Case {
                 }
             }
             if !wrong.is_empty() {
-                writeln!(complaints, "line {}: {}\n{wrong}", step.line, step.words.join(" ")).unwrap();
+                writeln!(
+                    complaints,
+                    "line {}: {}\n{wrong}",
+                    step.line,
+                    step.words.join(" ")
+                )
+                .unwrap();
             }
             before = said;
         }
@@ -171,7 +178,9 @@ fn words(text: &str) -> Vec<String> {
 fn fits(pattern: &str, text: &str) -> bool {
     let lines = |text: &str| -> Vec<String> {
         let text = text.trim_end();
-        text.lines().map(|line| line.trim_end().to_owned()).collect()
+        text.lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect()
     };
     lines_fit(&lines(pattern), &lines(text))
 }
@@ -179,7 +188,9 @@ fn fits(pattern: &str, text: &str) -> bool {
 fn lines_fit(pattern: &[String], text: &[String]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),
-        Some((any, rest)) if any == "..." => (0..=text.len()).any(|skip| lines_fit(rest, &text[skip..])),
+        Some((any, rest)) if any == "..." => {
+            (0..=text.len()).any(|skip| lines_fit(rest, &text[skip..]))
+        }
         Some((first, rest)) => text
             .split_first()
             .is_some_and(|(line, text)| line_fits(first, line) && lines_fit(rest, text)),
@@ -198,7 +209,10 @@ fn line_fits(pattern: &str, line: &str) -> bool {
 
 #[test]
 fn commands_do_as_the_text_files_say() {
-    let mut paths: Vec<PathBuf> = fs::read_dir(CASES).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(CASES)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
     assert!(!paths.is_empty(), "no cases in {CASES}");
@@ -241,5 +255,8 @@ fn a_case_that_makes_no_sense_is_an_error() {
     check("--- run rm -rf x", "only foghorn");
     check("--- stdout\nx", "nothing was run yet");
     check("--- run foghorn\n--- stdin\n", "no section");
-    assert_eq!(words("foghorn --set 'a=b c' d"), ["foghorn", "--set", "a=b c", "d"]);
+    assert_eq!(
+        words("foghorn --set 'a=b c' d"),
+        ["foghorn", "--set", "a=b c", "d"]
+    );
 }

@@ -4,7 +4,8 @@
 //! test has topics, a group and a state folder of its own, and waits by looking, within bounds.
 #![expect(
     clippy::unwrap_used,
-    reason = "the helpers of a test fail by panicking, like the test"
+    clippy::print_stdout,
+    reason = "the helpers of a test fail by panicking, like the test, and then say what they saw"
 )]
 
 #[path = "e2e/client.rs"]

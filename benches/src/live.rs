@@ -10,6 +10,7 @@ use foghorn_emit::{Backlog, DeadLetterSink, Emitter, KafkaSink, KafkaSinkConfig,
 use foghorn_engine::RuleFile;
 use foghorn_engine::sequencer::Patience;
 use foghorn_ingest::{KafkaConfig, SourceConfig};
+use foghorn_rules::LoadOptions;
 use foghorn_runtime::{DeadLetters, Live, LiveConfig, Metrics, OutboxBacklog, StartFrom};
 use tokio::time::Instant;
 
@@ -72,6 +73,7 @@ impl Setup<'_> {
             external_labels: Vec::new(),
             catalog: rules::catalog(&self.rules)?,
             rule_files: vec![self.rules],
+            load_options: LoadOptions::default(),
             correlator: Correlator::new(Config::default(), Topology::new(&TopologyFile::default())),
             dead_letters: DeadLetters::new(DeadLetterSink::counting(sink_metrics.clone())),
             metrics: Arc::clone(&metrics),

@@ -11,7 +11,7 @@ use foghorn_engine::core::Core;
 use foghorn_engine::sequencer::{PartitionState, Patience};
 use foghorn_engine::{Brain, Entry, RuleFile, Sources, View};
 use foghorn_eval::catalog::Catalog;
-use foghorn_ingest::SourceConfig;
+use foghorn_ingest::{SourceConfig, Span};
 use foghorn_model::{Incident, Signal, Timestamp};
 use foghorn_wire::Format;
 
@@ -34,6 +34,8 @@ pub(crate) struct Args {
 const EVERY_MS: i64 = 15_000;
 /// When it begins: on a tick.
 const BEGIN: Timestamp = Timestamp(T0_MS - T0_MS % EVERY_MS);
+/// How far the watermark trails, in milliseconds.
+const LATENESS_MS: i64 = 1_000;
 /// Services of the data set's labels.
 const SERVICES: u64 = 200;
 
@@ -107,15 +109,17 @@ impl<'a> Storm<'a> {
         let start = brain.start(BEGIN - EVERY_MS, Timestamp::MIN);
         brain.fold(&[start]);
         let mut source = SourceConfig::of("m", Format::JsonMetrics);
-        source.allowed_lateness = Some(foghorn_ingest::Span(0));
+        source.allowed_lateness = Some(Span(LATENESS_MS));
         Self { rig: Rig::new(catalog, &source), brain, data }
     }
 
-    /// Feeds one sample of each series, which all have this value, and closes the tick.
+    /// Feeds one sample of each series, which all have this value, then one that lets the tick
+    /// close, and closes it.
     fn tick(&mut self, round: i64, value: f64) -> Result<Told, Failure> {
         let at = BEGIN + round * EVERY_MS;
         let mut text = String::new();
-        for series in 0..self.data.series() {
+        let samples = (0..self.data.series()).map(|series| (series, at)).chain([(0, at + LATENESS_MS)]);
+        for (series, at) in samples {
             self.data.write_as(series, at, value, &mut text);
             self.rig.feed(text.as_bytes(), at)?;
         }
@@ -138,7 +142,7 @@ impl<'a> Storm<'a> {
             at_end: true,
             reachable: true,
             quiet_since: now,
-            allowed_lateness_ms: 0,
+            allowed_lateness_ms: LATENESS_MS,
             logged_offset: 0,
         };
         let partitions = self.rig.shard.progress().map(|(partition, progress)| (partition, state(progress)));

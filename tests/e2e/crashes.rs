@@ -45,7 +45,10 @@ fn events(feed: &Feed, topic: &str) -> Vec<Value> {
         let event: Value = serde_json::from_slice(&payload.unwrap()).unwrap();
         event["data"].clone()
     };
-    feed.read(topic).into_iter().map(|r| data(r.payload)).collect()
+    feed.read(topic)
+        .into_iter()
+        .map(|r| data(r.payload))
+        .collect()
 }
 
 #[test]
@@ -83,12 +86,18 @@ fn a_killed_process_goes_on_with_the_same_alert_and_incident() {
     });
     assert_eq!(after["id"], before["id"]);
     assert!(after["revision"].as_u64() > before["revision"].as_u64());
-    let (earlier, later) = (member(&before, "HighErrorRate"), member(&after, "HighErrorRate"));
+    let (earlier, later) = (
+        member(&before, "HighErrorRate"),
+        member(&after, "HighErrorRate"),
+    );
     assert_eq!(later.unwrap()["active_at"], earlier.unwrap()["active_at"]);
     assert_eq!(later.unwrap()["alert"], earlier.unwrap()["alert"]);
     let alert = home.alert("HighErrorRate");
     let alert = alert.expect("the API shows alerts that fired before the crash");
-    assert_eq!((&alert["activeAt"], &alert["state"]), (&active_at, &"firing".into()));
+    assert_eq!(
+        (&alert["activeAt"], &alert["state"]),
+        (&active_at, &"firing".into())
+    );
 
     let resolved = until("resolved", 40, || {
         feed.gauge(metrics, "error_ratio", "payments", 0.01);
@@ -114,12 +123,17 @@ fn sigterm_works_off_what_was_read_and_ends_well() {
     home.start();
     let fires = until("firing", 30, || {
         feed.gauge((&metrics, 2), "error_ratio", "payments", 0.2);
-        home.alert("HighErrorRate").filter(|alert| alert["state"] == "firing")
+        home.alert("HighErrorRate")
+            .filter(|alert| alert["state"] == "firing")
     });
     assert_eq!(fires["labels"]["service_name"], "payments");
     home.stop();
     let said = home.revisions();
-    assert_eq!(said, events(&feed, &incidents), "both sinks have everything");
+    assert_eq!(
+        said,
+        events(&feed, &incidents),
+        "both sinks have everything"
+    );
     let last = said.last().expect("what was decided is delivered");
     assert_eq!(member(last, "HighErrorRate").unwrap()["state"], "firing");
 
@@ -127,4 +141,34 @@ fn sigterm_works_off_what_was_read_and_ends_well() {
     home.start();
     home.stop();
     assert_consistent(&home.revisions());
+}
+
+#[test]
+fn what_was_decided_and_not_yet_handed_on_is_said_after_the_crash() {
+    let broker = Broker::start();
+    let (metrics, incidents) = (broker.topic("metrics", 2), broker.topic("incidents", 1));
+    let mut feed = Feed::to(&broker);
+    let mut home = home(&broker, &metrics, &incidents);
+    let metrics = (&*metrics, 2);
+    home.start();
+    until("firing", 30, || {
+        feed.gauge(metrics, "error_ratio", "payments", 0.2);
+        home.incident_with("HighErrorRate", "firing")
+    });
+    home.stop();
+    let outbox = home.save("state/outbox");
+    home.start();
+    let resolved = until("resolved", 30, || {
+        feed.gauge(metrics, "error_ratio", "payments", 0.01);
+        home.incident_with("HighErrorRate", "resolved")
+    });
+    home.kill();
+
+    // As if the crash had come when the log had the end and the outbox had not.
+    home.put_back("state/outbox", &outbox);
+    home.write("incidents.ndjson", "");
+    home.start();
+    let again = until("said once more", 30, || home.revisions().pop());
+    assert_eq!(again, resolved);
+    home.stop();
 }

@@ -133,7 +133,10 @@ fn every_kind_of_telemetry_becomes_incidents_at_every_kind_of_sink() {
     let incident = until("an open incident with all three", 10, || {
         round(&mut feed, &topics, true);
         let last = home.revisions().pop()?;
-        names.iter().all(|n| member(&last, n).is_some()).then_some(last)
+        names
+            .iter()
+            .all(|n| member(&last, n).is_some())
+            .then_some(last)
     });
     let suspect = &incident["suspects"][0];
     assert_eq!(suspect["service"], "payments", "{}", summary(&incident));
@@ -234,7 +237,10 @@ fn check_events(records: &[OwnedRecord], revisions: &[Value]) {
 /// A pager may be spared what is outdated, but not the end.
 fn check_pages(pages: &[Value], ids: &[String], resolved: &Value) {
     let first = pages.first().expect("a page");
-    assert_eq!((&first["version"], &first["status"]), (&"4".into(), &"firing".into()));
+    assert_eq!(
+        (&first["version"], &first["status"]),
+        (&"4".into(), &"firing".into())
+    );
     let last = pages.last().unwrap();
     assert_eq!(last["status"], "resolved");
     assert_eq!(last["groupKey"], resolved["id"]);

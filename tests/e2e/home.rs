@@ -76,6 +76,27 @@ impl Home {
         fs::write(self.path(name), text).unwrap();
     }
 
+    /// The files of a folder, with what they hold.
+    pub(crate) fn save(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(self.path(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names
+            .map(|name| {
+                let bytes = fs::read(self.path(folder).join(&name)).unwrap();
+                (name, bytes)
+            })
+            .collect()
+    }
+
+    /// Puts a folder's files back as they were.
+    pub(crate) fn put_back(&self, folder: &str, files: &BTreeMap<String, Vec<u8>>) {
+        fs::remove_dir_all(self.path(folder)).unwrap();
+        fs::create_dir_all(self.path(folder)).unwrap();
+        for (name, bytes) in files {
+            fs::write(self.path(folder).join(name), bytes).unwrap();
+        }
+    }
+
     /// Starts the process; waits for nothing.
     pub(crate) fn spawn(&mut self) {
         assert!(self.running.is_none(), "it runs already");
@@ -233,7 +254,9 @@ impl Home {
     /// What the NDJSON sink wrote, in order.
     pub(crate) fn revisions(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("incidents.ndjson")).unwrap_or_default();
-        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let whole = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
         whole
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
@@ -300,17 +323,9 @@ pub(crate) fn assert_consistent(revisions: &[Value]) -> Vec<String> {
         let number = incident["revision"].as_u64().unwrap() as usize;
         let seen = known.entry(id).or_default();
         if let Some(earlier) = seen.get(number - 1) {
-            assert_eq!(
-                *earlier, incident,
-                "one revision with two contents"
-            );
+            assert_eq!(*earlier, incident, "one revision with two contents");
         } else {
-            assert_eq!(
-                number,
-                seen.len() + 1,
-                "a gap before {}",
-                summary(incident)
-            );
+            assert_eq!(number, seen.len() + 1, "a gap before {}", summary(incident));
             seen.push(incident);
         }
     }

@@ -47,10 +47,16 @@ time: {{idle_timeout: 1s}}
     });
 
     broker.kill();
-    until("the outage is seen", 30, || home.has_said("WARN").then_some(()));
+    until("the outage is seen", 30, || {
+        home.has_said("WARN").then_some(())
+    });
     let away = wall();
     until("a while without a broker", 10, || {
-        assert_eq!(home.get("/-/healthy").status, 200, "a restart would not help");
+        assert_eq!(
+            home.get("/-/healthy").status,
+            200,
+            "a restart would not help"
+        );
         (wall() - away > 3_000).then_some(())
     });
     broker.revive();
@@ -77,6 +83,10 @@ time: {{idle_timeout: 1s}}
         let event: serde_json::Value = serde_json::from_slice(&last.payload?).ok()?;
         (event["data"]["status"] == "resolved").then_some(())
     });
-    home.stop();
+
+    // Nobody answers any more, and still it ends.
+    broker.kill();
+    home.signal("TERM");
+    assert_eq!(home.await_end(25).code(), Some(0));
     assert_eq!(assert_consistent(&home.revisions()).len(), 1);
 }

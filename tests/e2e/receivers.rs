@@ -60,7 +60,7 @@ fn round(home: &Home, bad: bool) {
 }
 
 #[test]
-fn telemetry_by_http_becomes_an_incident_and_survives_a_restart() {
+fn telemetry_by_http_becomes_an_incident_that_survives_a_crash() {
     let mut home = Home::new(CONFIG, RULES);
     home.start();
     post(
@@ -73,12 +73,21 @@ fn telemetry_by_http_becomes_an_incident_and_survives_a_restart() {
     let open = until("an incident with all three", 30, || {
         round(&home, true);
         let last = home.revisions().pop()?;
-        names.iter().all(|n| member(&last, n).is_some()).then_some(last)
+        names
+            .iter()
+            .all(|n| member(&last, n).is_some())
+            .then_some(last)
     });
     assert_eq!(open["suspects"][0]["change"]["version"], "v42");
 
-    home.stop();
+    let id = open["id"].as_str().unwrap();
+    let order = format!("POST /api/v1/incidents/{id}/acknowledge");
+    let answer = home.ask(&order, &[JSON], b"{\"by\": \"ana\"}");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    home.kill();
     home.start();
+    let incident = home.data(&format!("/api/v1/incidents/{id}"));
+    assert_eq!(incident["status"], "acknowledged", "what was taken is kept");
     let resolved = until("resolved", 40, || {
         round(&home, false);
         let last = home.revisions().pop()?;

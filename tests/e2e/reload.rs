@@ -44,7 +44,10 @@ groups:
 fn rules_in_force(home: &Home) -> Vec<String> {
     let rules = home.data("/api/v1/rules");
     let rules = rules["groups"][0]["rules"].as_array().unwrap();
-    rules.iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect()
+    rules
+        .iter()
+        .map(|rule| rule["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -68,7 +71,8 @@ workers: 2
     home.start();
     let before = until("both fire", 30, || {
         feed.gauge(metrics, "error_ratio", "payments", 0.2);
-        home.incident_with("Kept", "firing").filter(|_| home.incident_with("Gone", "firing").is_some())
+        home.incident_with("Kept", "firing")
+            .filter(|_| home.incident_with("Gone", "firing").is_some())
     });
 
     home.write("rules.yaml", ONE);
@@ -86,9 +90,15 @@ workers: 2
     home.write("rules.yaml", BROKEN);
     let answer = home.ask("POST /-/reload", &[], b"");
     assert_eq!(answer.status, 400, "{}", answer.body);
-    assert!(answer.body.contains("rules.yaml:9:"), "the place: {}", answer.body);
+    assert!(
+        answer.body.contains("rules.yaml:9:"),
+        "the place: {}",
+        answer.body
+    );
     home.signal("HUP");
-    until("the refusal in the log", 10, || home.has_said("not reloaded").then_some(()));
+    until("the refusal in the log", 10, || {
+        home.has_said("not reloaded").then_some(())
+    });
     assert_eq!(rules_in_force(&home), ["service:error_ratio:max", "Kept"]);
 
     home.write("rules.yaml", ONE);
@@ -97,8 +107,14 @@ workers: 2
         feed.gauge(metrics, "error_ratio", "payments", 0.001);
         home.incident_with("Kept", "resolved")
     });
-    let (earlier, later) = (member(&before, "Kept").unwrap(), member(&resolved, "Kept").unwrap());
-    assert_eq!(later["alert"], earlier["alert"], "one alert over three reloads");
+    let (earlier, later) = (
+        member(&before, "Kept").unwrap(),
+        member(&resolved, "Kept").unwrap(),
+    );
+    assert_eq!(
+        later["alert"], earlier["alert"],
+        "one alert over three reloads"
+    );
     assert_eq!(later["reason"]["code"], "condition_false");
     home.stop();
     assert_consistent(&home.revisions());

@@ -74,7 +74,9 @@ start: {start}
     // Every one of them has come to the present when it says this.
     until("something new is said by all", 60, || {
         feed.gauge((&metrics, 2), "fresh", "web", 1.0);
-        let all = homes.iter().all(|home| home.incident_with("Fresh", "firing").is_some());
+        let all = homes
+            .iter()
+            .all(|home| home.incident_with("Fresh", "firing").is_some());
         all.then_some(())
     });
     homes.iter_mut().for_each(Home::stop);
@@ -84,14 +86,28 @@ start: {start}
         assert_eq!(onsets(said, "Fresh").len(), 1);
     }
 
-    assert_eq!(onsets(&latest, "HighErrorRate"), [] as [i64; 0], "latest: nothing of the past");
+    assert_eq!(
+        onsets(&latest, "HighErrorRate"),
+        [] as [i64; 0],
+        "latest: nothing of the past"
+    );
     let both = [(since - 50_000).ms(), since.ms()];
-    assert_eq!(onsets(&earliest, "HighErrorRate"), both, "earliest: all of it");
+    assert_eq!(
+        onsets(&earliest, "HighErrorRate"),
+        both,
+        "earliest: all of it"
+    );
     if broker.kind() == Kind::Mock {
         return not_proven("mock brokers know no times: `start: window` was as `latest`");
     }
-    assert_eq!(onsets(&window, "HighErrorRate"), [since.ms()], "window: what still holds");
-    let last = window.iter().rfind(|incident| member(incident, "HighErrorRate").is_some());
+    assert_eq!(
+        onsets(&window, "HighErrorRate"),
+        [since.ms()],
+        "window: what still holds"
+    );
+    let last = window
+        .iter()
+        .rfind(|incident| member(incident, "HighErrorRate").is_some());
     let alert = member(last.unwrap(), "HighErrorRate").unwrap();
     assert_eq!(alert["state"], "firing");
     assert_eq!(alert["fired_at"].as_i64(), Some((since + 5_000).ms()));

@@ -78,10 +78,14 @@ pub fn decide(
         return Decision::Close;
     }
     let foremost = partitions.values().map(|state| state.progress.watermark).max().unwrap_or(Timestamp::MIN);
-    let skips: Vec<_> = behind
+    let mut skips: Vec<_> = behind
         .iter()
         .map(|(partition, state)| (**partition, skip(tick, state, foremost, wall, patience).filter(|_| !replayed)))
         .collect();
+    // Where all are left behind nobody tells that time goes on: else it would run away.
+    if foremost < tick && skips.iter().all(|(_, skip)| *skip != Some(Skip::Idle)) {
+        skips.iter_mut().for_each(|(_, skip)| *skip = None);
+    }
     if skips.iter().any(|(_, skip)| skip.is_none()) {
         return Decision::Wait(skips.iter().filter(|(_, skip)| skip.is_none()).map(|(p, _)| *p).collect());
     }
@@ -156,6 +160,8 @@ mod tests {
         let gone = PartitionState { reachable: false, at_end: false, ..state(99) };
         check(&[busy, gone], 29, false, "wait 0.0/1");
         check(&[busy, gone], 30, false, "0.0/1 Blind");
+        check(&[gone, gone], 1_000, false, "wait 0.0/0 wait 0.0/1");
+        check(&[state(50), gone], 1_000, false, "0.0/0 Idle 0.0/1 Blind");
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub(crate) struct Extra {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupTotal {
     pub(crate) group: GroupIndex,
-    /// Points up to here are in it, or came too late for it.
-    pub(crate) until: Timestamp,
     /// Sum in time order.
     pub(crate) sum: f64,
 }
@@ -52,8 +50,13 @@ pub(crate) struct Span {
 /// From where a delta series' running total counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Total {
-    /// From where a group has begun to see the series.
-    Of(GroupIndex),
+    /// From where a group has begun to see the series; its reach begins after `since`.
+    Of {
+        /// Which group.
+        group: GroupIndex,
+        /// Up to here points are in its total, or came too late for it.
+        since: i64,
+    },
     /// From far below the span's first point: for functions of differences, which then depend on
     /// the span alone (a counter's zero is nowhere near).
     Nobodys,
@@ -162,29 +165,28 @@ impl Series {
         self.holds == Holds::Samples(SeriesKind::Delta)
     }
 
-    /// After a group's tick: points up to the horizon go into its total, which ends where nothing
-    /// is left in its reach.
+    /// After a group's tick: points in `leaving` leave its reach and go into its total, which ends
+    /// where nothing else is in its reach.
     pub(crate) fn total(
         &mut self,
         group: GroupIndex,
-        horizon: Timestamp,
+        leaving: Span,
         tick: Timestamp,
         lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
     ) {
         let seen = self.settled(tick, lower);
         let window = &seen.as_ref().unwrap_or(self).window;
-        let alive = !window.between(horizon.ms(), tick.ms()).is_empty();
-        let known = self.group_total(group);
-        let gone = window.between(known.until.ms(), horizon.ms()).iter().filter(|p| !p.v.is_nan());
-        let sum = if alive { gone.fold(known.sum, |sum, p| sum + p.v) } else { 0.0 };
+        let alive = !window.between(leaving.end, tick.ms()).is_empty();
+        let gone = window.between(leaving.start, leaving.end).iter().filter(|p| !p.v.is_nan());
+        let sum = if alive { gone.fold(self.group_total(group), |sum, p| sum + p.v) } else { 0.0 };
         let totals = &mut self.extra.get_or_insert_default().totals;
         totals.retain(|total| total.group != group);
-        totals.push(GroupTotal { group, until: horizon, sum });
+        totals.push(GroupTotal { group, sum });
     }
 
-    fn group_total(&self, group: GroupIndex) -> GroupTotal {
+    fn group_total(&self, group: GroupIndex) -> f64 {
         let known = self.extra.iter().flat_map(|extra| &extra.totals).find(|total| total.group == group);
-        known.copied().unwrap_or(GroupTotal { group, until: Timestamp::MIN, sum: 0.0 })
+        known.map_or(0.0, |total| total.sum)
     }
 
     /// After a reload: the new positions of the groups that stay.
@@ -197,7 +199,7 @@ impl Series {
 
     /// Takes in a series of another source with the same labels, as a group sees both.
     pub(crate) fn merge(&mut self, other: &Self, group: GroupIndex, lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy) {
-        let (own, others) = (self.group_total(group), other.group_total(group));
+        let sum = self.group_total(group) + other.group_total(group);
         let origins = other.extra.as_ref().and_then(|extra| extra.origins.as_ref());
         for (i, point) in other.window.points().iter().enumerate() {
             let from = origins.map_or(other.home, |origins| origins[i]);
@@ -207,7 +209,7 @@ impl Series {
         let extra = self.extra.get_or_insert_default();
         extra.late.extend(other.extra.iter().flat_map(|extra| &extra.late));
         extra.totals.clear();
-        extra.totals.push(GroupTotal { sum: own.sum + others.sum, ..own });
+        extra.totals.push(GroupTotal { group, sum });
     }
 
     /// A copy with the late samples that a tick may see in their places; `None` where there are none.
@@ -260,10 +262,7 @@ impl Series {
     fn sum_into(&self, span: Span, total: Total, keep_stale: bool, scratch: &mut Vec<Point>) {
         scratch.clear();
         let (from, mut sum) = match total {
-            Total::Of(group) => {
-                let known = self.group_total(group);
-                (known.until.ms(), known.sum)
-            }
+            Total::Of { group, since } => (since, self.group_total(group)),
             Total::Nobodys => {
                 let points = self.window.between(span.start, span.end);
                 let whole: f64 = points.iter().filter(|p| !p.v.is_nan()).map(|p| p.v.abs()).sum();

@@ -279,10 +279,15 @@ impl Shard {
     fn value(&self, series: &Series, read: &Read, view: View, scratch: &mut Vec<Point>) -> Option<f64> {
         let View { group, tick, at, end, heard_until } = view;
         let lower = |a: PartitionRank, b: PartitionRank| self.is_lower(a, b);
+        let total = || {
+            let reach = |read: &ReadId| self.catalog.reads[read.0 as usize].reach_ms.get(&group).copied();
+            let reach_ms = series.reads.iter().filter_map(reach).max().unwrap_or(0);
+            Total::Of { group, since: (tick - reach_ms).ms() }
+        };
         let since = |start: i64| Span { start, end: heard_until };
         match read {
             Read::Instant { timestamp, .. } => {
-                let point = series.visible(since(end - LOOKBACK_MS), tick, true, Total::Of(group), lower, scratch).last()?;
+                let point = series.visible(since(end - LOOKBACK_MS), tick, true, total(), lower, scratch).last()?;
                 if foghorn_model::is_stale(point.v) {
                     return None;
                 }
@@ -290,7 +295,7 @@ impl Shard {
             }
             Read::Range { range_ms, func, params, .. } => {
                 let start = end - range_ms;
-                let total = if is_difference(*func) { Total::Nobodys } else { Total::Of(group) };
+                let total = if is_difference(*func) { Total::Nobodys } else { total() };
                 let points = series.visible(since(start), tick, false, total, lower, scratch);
                 if points.is_empty() { None } else { range_value_at(*func, points, start, end, at.ms(), params) }
             }
@@ -354,8 +359,9 @@ impl Shard {
                     continue;
                 }
                 if let Some(reach_ms) = series.reads.iter().filter_map(reach_of).max() {
-                    let horizon = tick + catalog.group(group).interval_ms - reach_ms;
-                    series.total(group, horizon, tick, lower);
+                    let start = (tick - reach_ms).ms();
+                    let leaving = Span { start, end: start + catalog.group(group).interval_ms };
+                    series.total(group, leaving, tick, lower);
                 }
             }
         }
@@ -410,6 +416,11 @@ impl Shard {
     /// How far each partition has got here.
     pub fn progress(&self) -> impl Iterator<Item = (Partition, Progress)> + '_ {
         self.progress.iter().map(|(partition, (_, progress))| (*partition, *progress))
+    }
+
+    /// How far one partition has got here.
+    pub fn progress_of(&self, partition: Partition) -> Option<Progress> {
+        self.progress.get(&partition).map(|(_, progress)| *progress)
     }
 
     /// Counts; bytes are summed on the call.

@@ -219,6 +219,7 @@ impl Live {
             None => frontier.start.map(|(origin, _)| origin),
         };
         let history = brain.recover(&entries, begin.unwrap_or(Timestamp::MIN));
+        catch_up(&mut lock(&outbox), &view)?;
         let mut first_entries = Vec::new();
 
         let mut consumers: Vec<Box<dyn Consumer + Send>> = Vec::new();
@@ -305,6 +306,7 @@ impl Live {
             max_skew_ms: config.max_skew_ms,
             settle_ms: config.settle_ms,
             was_complete: false,
+            measures: 0,
             ready: None,
             metrics: config.metrics,
             http,
@@ -364,6 +366,16 @@ fn catalog_of(files: &[RuleFile], options: &LoadOptions) -> Arc<Catalog> {
         warn!(%problem, "a rule that was in force no longer loads");
     }
     Arc::new(Catalog::new(rules))
+}
+
+/// What the log says was decided and the outbox never got: the crash came in between.
+fn catch_up(outbox: &mut Outbox, view: &View) -> Result<(), StoreError> {
+    let mut latest: Vec<_> = view.incidents.iter().map(|entry| Incident::clone(entry.value())).collect();
+    latest.sort_by_key(|incident| (incident.updated_at, incident.id));
+    if outbox.append(&latest)? > 0 {
+        outbox.sync()?;
+    }
+    Ok(())
 }
 
 /// No restart reads further back than this: 31 days.
@@ -496,6 +508,7 @@ struct BrainLoop {
     max_skew_ms: i64,
     settle_ms: i64,
     was_complete: bool,
+    measures: u32,
     ready: Option<Result<(), String>>,
     metrics: Arc<Metrics>,
     http: Option<Arc<HttpQueue>>,
@@ -647,7 +660,7 @@ impl BrainLoop {
         for (reader, worker) in workers.iter().enumerate() {
             for (partition, facts) in &worker.facts {
                 let seen = workers.iter().enumerate().map(|(shard, owner)| {
-                    let progress = owner.shard.progress().find(|(known, _)| known == partition).map(|(_, progress)| progress);
+                    let progress = owner.shard.progress_of(*partition);
                     let own = worker.intake.clock(*partition).filter(|_| shard == reader);
                     progress.or_else(|| own.map(|clock| Progress { next_offset: clock.next_offset, watermark: clock.watermark() }))
                 });
@@ -761,12 +774,15 @@ impl BrainLoop {
         Ok(())
     }
 
-    fn measure(&self) {
+    fn measure(&mut self) {
         self.brain.refresh();
+        // Summing up the bytes of all series takes a while: now and then is enough.
+        self.measures = self.measures.wrapping_add(1);
+        let sum_bytes = self.measures % 15 == 1;
         let workers = self.hub.lock_all();
         let topics = |partition: Partition| lock(&self.hub.directory).topic_name(partition).unwrap_or("http").to_owned();
         self.metrics.queue(self.http.as_ref().map_or(0.0, |queue| queue.fill()), lock(&self.outbox).held());
-        self.metrics.measure(&workers, &self.names, topics, &self.brain, self.log.bytes());
+        self.metrics.measure(&workers, &self.names, topics, &self.brain, self.log.bytes(), sum_bytes);
     }
 }
 

@@ -139,7 +139,12 @@ impl Metrics {
         topic: impl Fn(Partition) -> String,
         brain: &Brain,
         log_bytes: u64,
+        sum_bytes: bool,
     ) {
+        if sum_bytes {
+            let bytes: usize = workers.iter().map(|worker| worker.shard.stats().bytes).sum();
+            self.window_bytes.set(bytes as i64);
+        }
         let now = wall();
         let counts = workers.iter().map(|worker| worker.intake.stats()).fold(IntakeStats::default(), sum);
         for (gauge, value) in [
@@ -153,7 +158,6 @@ impl Metrics {
             (&self.log_hits, counts.log_hits),
             (&self.bytes, workers.iter().map(|worker| worker.bytes).sum()),
             (&self.series, workers.iter().map(|worker| worker.shard.counts().series as u64).sum()),
-            (&self.window_bytes, workers.iter().map(|worker| worker.shard.stats().bytes as u64).sum()),
             (&self.series_recorded, brain.core().recorded_series() as u64),
             (&self.ticks, brain.core().stats().ticks),
             (&self.evaluations, brain.core().stats().evaluations),

@@ -148,7 +148,7 @@ impl<'w> Run<'w> {
     /// live runtime does.
     pub fn crash(&mut self, keep: usize) {
         self.crashes += 1;
-        self.log.truncate(self.log.len().min(self.durable + keep));
+        self.log.truncate(self.log.len().min(self.durable.saturating_add(keep)));
         self.pipeline = pipeline(self.world, &self.layout);
         let before = History::read(&self.log);
         let reach_ms = self.world.catalog.longest_reach_ms();
