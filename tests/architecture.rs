@@ -19,11 +19,35 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["model", "wire", "rules", "engine"]),
     (
         "runtime",
-        &["model", "wire", "rules", "eval", "correlate", "engine", "kafka", "ingest", "store", "emit", "http"],
+        &[
+            "model",
+            "wire",
+            "rules",
+            "eval",
+            "correlate",
+            "engine",
+            "kafka",
+            "ingest",
+            "store",
+            "emit",
+            "http",
+        ],
     ),
     (
         "lab",
-        &["model", "wire", "rules", "eval", "correlate", "engine", "ingest", "store", "emit", "http", "runtime"],
+        &[
+            "model",
+            "wire",
+            "rules",
+            "eval",
+            "correlate",
+            "engine",
+            "ingest",
+            "store",
+            "emit",
+            "http",
+            "runtime",
+        ],
     ),
 ];
 
@@ -43,10 +67,19 @@ const THOUGHT: &[&str] = &["model", "wire", "rules", "eval", "correlate", "engin
 const HANDS_ONLY: &[&str] = &["tokio", "rdkafka", "reqwest", "axum", "tracing", "rand"];
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata runs in the workspace");
+    let metadata = MetadataCommand::new()
+        .no_deps()
+        .exec()
+        .expect("cargo metadata runs in the workspace");
     let packages = metadata.packages.into_iter().map(|package| {
-        let normal = package.dependencies.iter().filter(|dep| dep.kind == DependencyKind::Normal);
-        (package.name.to_string(), normal.map(|dep| dep.name.clone()).collect())
+        let normal = package
+            .dependencies
+            .iter()
+            .filter(|dep| dep.kind == DependencyKind::Normal);
+        (
+            package.name.to_string(),
+            normal.map(|dep| dep.name.clone()).collect(),
+        )
     });
     packages.collect()
 }
@@ -61,20 +94,29 @@ fn rooms_import_only_what_the_table_allows() {
             wrong.push(format!("{package} is no package of the workspace"));
             continue;
         };
-        for import in imports.iter().filter_map(|name| name.strip_prefix("foghorn-")) {
+        for import in imports
+            .iter()
+            .filter_map(|name| name.strip_prefix("foghorn-"))
+        {
             if !allowed.contains(&import) {
                 wrong.push(format!("{room} → {import}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "arrows that crates/README.md does not have: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "arrows that crates/README.md does not have: {wrong:?}"
+    );
 }
 
 #[test]
 fn the_test_kit_is_no_part_of_the_product() {
     for (package, imports) in dependencies() {
         if package != "foghorn-benches" {
-            assert!(!imports.contains("foghorn-testkit"), "{package} imports testkit outside of its tests");
+            assert!(
+                !imports.contains("foghorn-testkit"),
+                "{package} imports testkit outside of its tests"
+            );
         }
     }
 }
@@ -92,7 +134,12 @@ fn walls_stand() {
     }
     for room in THOUGHT {
         let imports = &dependencies[&format!("foghorn-{room}")];
-        wrong.extend(HANDS_ONLY.iter().filter(|hand| imports.contains(**hand)).map(|hand| format!("{room} → {hand}")));
+        wrong.extend(
+            HANDS_ONLY
+                .iter()
+                .filter(|hand| imports.contains(**hand))
+                .map(|hand| format!("{room} → {hand}")),
+        );
     }
     assert!(wrong.is_empty(), "{wrong:?}");
 }

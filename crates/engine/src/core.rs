@@ -219,6 +219,7 @@ impl Core {
             }
             state.last_tick = Some(tick);
         }
+        if plan.name.as_ref() == "logs" && tick.ms() > 1767225700000 && tick.ms() < 1767225820000 { if let Memory::Alert { alerts, .. } = &self.groups[group].rules[0].memory { eprintln!("DBG {tick} replay_until {} : {:?} said {}", self.groups[group].replay_until, alerts.active().map(|a| (a.labels.to_string(), a.active_at.ms() % 1000000, a.state)).collect::<Vec<_>>(), signals.len()); } }
         for shard in &mut *shards {
             shard.closed(group, tick);
         }
@@ -415,6 +416,7 @@ impl GroupState {
                 }
                 alerts.restore(alert);
             }
+            alerts.doubt_as(replayed);
         }
     }
 }

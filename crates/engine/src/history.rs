@@ -1,11 +1,11 @@
 //! What a signal log says when it is read again: how far each group had closed, which alerts were
 //! open, where the partitions stood, and every decision that a replay must obey.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_eval::alerts::ActiveAlert;
-use foghorn_model::{AlertState, Labels, Offset, Partition, RuleId, Signal, Timestamp, Transition, TransitionKind};
+use foghorn_model::{AlertState, Labels, MatchKind, Offset, Partition, RuleId, Signal, Timestamp, Transition, TransitionKind};
 use foghorn_rules::{LoadOptions, Source, load};
 
 use crate::entry::{Entry, GroupKey, Pin, RuleFile};
@@ -19,8 +19,8 @@ pub struct GroupHistory {
     pub closed: Option<Timestamp>,
     /// Alerts that are open after it, by (rule, labels).
     pub open: BTreeMap<(RuleId, Labels), ActiveAlert>,
-    /// Match buckets that have said their first, by (rule, labels, partition, bucket).
-    pub matched: BTreeSet<MatchKey>,
+    /// Match buckets that have said their first, and whether they have said their total.
+    pub matched: BTreeMap<MatchKey, bool>,
 }
 
 /// A bucket of a match rule: (rule, the alert's labels, partition, the bucket's start).
@@ -98,6 +98,7 @@ impl History {
                         state.apply(transition);
                     }
                 }
+                signals.iter().for_each(|signal| self.matched(signal));
             }
             Entry::Arrival { partition, offset, signals, .. } => {
                 self.reach(*partition, offset + 1);
@@ -127,7 +128,8 @@ impl History {
         let Signal::Match(signal) = signal else { return };
         // A rule's id tells its group's name; two files may have groups of one name.
         for (_, group) in self.groups.iter_mut().filter(|(key, _)| key.name == signal.rule.group) {
-            group.matched.insert((signal.rule.id, signal.labels.clone(), signal.partition, signal.bucket));
+            let key = (signal.rule.id, signal.labels.clone(), signal.partition, signal.bucket);
+            *group.matched.entry(key).or_default() |= signal.kind == MatchKind::Total;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Match rules: per (rule, labels, partition, bucket of event time) a `first` on arrival and a
 //! `total` at the first tick past the bucket.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use foghorn_eval::intake::MatchHit;
 use foghorn_model::{
@@ -75,12 +75,12 @@ impl RuleMatches {
         Some(signal)
     }
 
-    /// Buckets whose firsts the log holds: they are not said again. Their records are read again,
-    /// as far as their totals are still to be said.
-    pub(crate) fn recall(&mut self, rule: RuleId, matched: &BTreeSet<MatchKey>) {
-        for (id, labels, from, bucket) in matched {
+    /// Buckets whose firsts the log holds: they are not said again, nor are totals. The records of
+    /// those whose totals are still to be said are read again.
+    pub(crate) fn recall(&mut self, rule: RuleId, matched: &BTreeMap<MatchKey, bool>) {
+        for ((id, labels, from, bucket), told) in matched {
             if *id == rule {
-                self.buckets.entry((*bucket, labels.clone(), *from)).or_default();
+                self.buckets.entry((*bucket, labels.clone(), *from)).or_default().told = *told;
             }
         }
     }

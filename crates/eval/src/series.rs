@@ -234,7 +234,7 @@ impl Series {
         span: Span,
         tick: Timestamp,
         keep_stale: bool,
-        total: Total,
+        total: impl FnOnce() -> Total,
         lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
         scratch: &'a mut Vec<Point>,
     ) -> &'a [Point] {
@@ -250,13 +250,28 @@ impl Series {
         let copy = if late { self.settled(tick, lower) } else { None };
         let seen = copy.as_ref().unwrap_or(self);
         if delta {
-            seen.sum_into(span, total, keep_stale, scratch);
+            seen.sum_into(span, total(), keep_stale, scratch);
         } else {
             let kept = |p: &&Point| keep_stale || !foghorn_model::is_stale(p.v);
             scratch.clear();
             scratch.extend(seen.window.between(span.start, span.end).iter().filter(kept));
         }
         scratch
+    }
+
+    /// The newest of the points that [`Series::visible`] gives, staleness markers among them.
+    pub(crate) fn newest(
+        &self,
+        span: Span,
+        tick: Timestamp,
+        total: impl FnOnce() -> Total,
+        lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
+        scratch: &mut Vec<Point>,
+    ) -> Option<Point> {
+        if self.extra.is_none() && !self.is_delta() {
+            return self.window.newest(span.start, span.end).copied();
+        }
+        self.visible(span, tick, true, total, lower, scratch).last().copied()
     }
 
     fn sum_into(&self, span: Span, total: Total, keep_stale: bool, scratch: &mut Vec<Point>) {

@@ -287,7 +287,7 @@ impl Shard {
         let since = |start: i64| Span { start, end: heard_until };
         match read {
             Read::Instant { timestamp, .. } => {
-                let point = series.visible(since(end - LOOKBACK_MS), tick, true, total(), lower, scratch).last()?;
+                let point = series.newest(since(end - LOOKBACK_MS), tick, total, lower, scratch)?;
                 if foghorn_model::is_stale(point.v) {
                     return None;
                 }
@@ -295,12 +295,12 @@ impl Shard {
             }
             Read::Range { range_ms, func, params, .. } => {
                 let start = end - range_ms;
-                let total = if is_difference(*func) { Total::Nobodys } else { total() };
+                let total = || if is_difference(*func) { Total::Nobodys } else { total() };
                 let points = series.visible(since(start), tick, false, total, lower, scratch);
                 if points.is_empty() { None } else { range_value_at(*func, points, start, end, at.ms(), params) }
             }
             Read::Log { range_ms, func, .. } => {
-                let points = series.visible(since(end - range_ms), tick, true, Total::Nobodys, lower, scratch);
+                let points = series.visible(since(end - range_ms), tick, true, || Total::Nobodys, lower, scratch);
                 let seconds = *range_ms as f64 / 1e3;
                 let bytes = || points.iter().map(|p| p.v).sum::<f64>();
                 (!points.is_empty()).then(|| match func {

@@ -21,13 +21,15 @@ impl Window {
     /// Points with `start < t <= end`.
     pub(crate) fn between(&self, start: i64, end: i64) -> &[Point] {
         let points = self.points();
-        let from = points.partition_point(|p| p.t <= start);
-        // Most reads end at or near the newest point.
-        let mut to = points.len();
-        while to > from && points[to - 1].t > end {
-            to -= 1;
-        }
-        &points[from..to]
+        let points = &points[..first_after(points, end)];
+        &points[first_after(points, start)..]
+    }
+
+    /// The newest point with `start < t <= end`.
+    #[inline]
+    pub(crate) fn newest(&self, start: i64, end: i64) -> Option<&Point> {
+        let points = self.points();
+        points[..first_after(points, end)].last().filter(|p| p.t > start)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -51,7 +53,8 @@ impl Window {
     #[cold]
     fn make_room(&mut self) {
         let head = self.head as usize;
-        if head > 0 && head * 4 >= self.points.len() {
+        // A move of at most seven points for each one that it makes room for.
+        if head > 0 && head * 8 >= self.points.len() {
             self.points.drain(..head);
             self.head = 0;
         }
@@ -102,6 +105,21 @@ impl Window {
     }
 }
 
+/// Position of the first point after `t`. Looks in doubling steps from the newest point back: most
+/// reads end, and many begin, near it, and what is far back is cold.
+#[inline]
+fn first_after(points: &[Point], t: i64) -> usize {
+    let (mut high, mut step) = (points.len(), 1);
+    while high > 0 {
+        let low = high.saturating_sub(step);
+        if points[low].t <= t {
+            return low + 1 + points[low + 1..high].partition_point(|p| p.t <= t);
+        }
+        (high, step) = (low, step * 2);
+    }
+    0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +137,18 @@ mod tests {
     #[test]
     fn ranges_are_open_left_and_closed_right() {
         assert_eq!(times(window(&[1, 2, 3, 4]).between(1, 3)), [2, 3]);
+    }
+
+    #[test]
+    fn every_border_is_found() {
+        for len in 0..40 {
+            let window = window(&(0..len).map(|i| i * 10).collect::<Vec<_>>());
+            for (start, end) in (-5..405).flat_map(|start| [(start, start + 3), (start, start + 95), (start, 1_000)]) {
+                let expect: Vec<_> = (0..len).map(|i| i * 10).filter(|t| *t > start && *t <= end).collect();
+                assert_eq!(times(window.between(start, end)), expect, "{len}: ({start}, {end}]");
+                assert_eq!(window.newest(start, end).map(|p| p.t), expect.last().copied());
+            }
+        }
     }
 
     #[test]

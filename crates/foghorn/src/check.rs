@@ -19,16 +19,27 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let (kind, paths) = match args.what.as_str() {
         "config" => (Some(Kind::Config), args.paths.clone()),
         "rules" => (Some(Kind::Rules), args.paths.clone()),
-        path => (None, std::iter::once(PathBuf::from(path)).chain(args.paths.iter().cloned()).collect()),
+        path => (
+            None,
+            std::iter::once(PathBuf::from(path))
+                .chain(args.paths.iter().cloned())
+                .collect(),
+        ),
     };
     if paths.is_empty() {
-        return Err(Failure::Usage(format!("foghorn check {}: name at least one file or folder", args.what)));
+        return Err(Failure::Usage(format!(
+            "foghorn check {}: name at least one file or folder",
+            args.what
+        )));
     }
     let mut problems = 0;
     let mut report = |diagnostic: &Diagnostic, text: &str| {
         problems += usize::from(diagnostic.is_error());
         match args.output {
-            Output::Text => complain(&format!("{}\n", diagnostic.render(text, colours(&std::io::stderr())))),
+            Output::Text => complain(&format!(
+                "{}\n",
+                diagnostic.render(text, colours(&std::io::stderr()))
+            )),
             Output::Json => say(&serde_json::to_string(diagnostic).unwrap_or_default()),
         }
     };
@@ -41,9 +52,12 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         }
     }
     for path in &configs {
-        let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
         let (config, diagnostics) = config::parse(&path.display().to_string(), &text);
-        diagnostics.iter().for_each(|diagnostic| report(diagnostic, &text));
+        diagnostics
+            .iter()
+            .for_each(|diagnostic| report(diagnostic, &text));
         if let Some(config) = config {
             rules.extend(config.rules.files.iter().map(|file| beside(path, file)));
         }
@@ -52,18 +66,28 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     for diagnostic in &loaded.diagnostics {
         report(diagnostic, loaded.text(diagnostic));
     }
-    let count: usize = loaded.rules.groups.iter().map(|group| group.rules.len()).sum();
+    let count: usize = loaded
+        .rules
+        .groups
+        .iter()
+        .map(|group| group.rules.len())
+        .sum();
     if problems > 0 {
         complain(&format!("{problems} problem(s); {count} rules are fine"));
         return Err(Failure::Told);
     }
     if args.output == Output::Text {
-        say(&format!("SUCCESS: {} config(s), {} rule file(s), {count} rules found", configs.len(), loaded.files.len()));
+        say(&format!(
+            "SUCCESS: {} config(s), {} rule file(s), {count} rules found",
+            configs.len(),
+            loaded.files.len()
+        ));
     }
     Ok(())
 }
 
 /// Rule files have `groups:` at their top.
 fn is_rules(path: &std::path::Path) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| line.starts_with("groups:")))
+    std::fs::read_to_string(path)
+        .is_ok_and(|text| text.lines().any(|line| line.starts_with("groups:")))
 }

@@ -23,7 +23,10 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// well-behaved filter.
 pub(crate) fn say(line: &str) {
     let mut stdout = io::stdout().lock();
-    if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+    if writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .is_err()
+    {
         #[expect(clippy::exit, reason = "nobody reads the result any more")]
         std::process::exit(0);
     }
@@ -31,11 +34,13 @@ pub(crate) fn say(line: &str) {
 
 /// An error and what caused it, each said once: some errors say their cause themselves.
 pub(crate) fn reasons(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |said, cause| match cause.to_string() {
-        cause if said.is_empty() => cause,
-        cause if said.contains(&cause) => said,
-        cause => format!("{said}: {cause}"),
-    })
+    error
+        .chain()
+        .fold(String::new(), |said, cause| match cause.to_string() {
+            cause if said.is_empty() => cause,
+            cause if said.contains(&cause) => said,
+            cause => format!("{said}: {cause}"),
+        })
 }
 
 /// Prints a diagnostic.
@@ -45,7 +50,10 @@ pub(crate) fn complain(text: &str) {
 }
 
 /// Whether stdout is a terminal that wants colours.
-#[expect(clippy::disallowed_methods, reason = "NO_COLOR is a convention of terminals, read at the door")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "NO_COLOR is a convention of terminals, read at the door"
+)]
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
 }
@@ -59,7 +67,13 @@ mod tests {
     #[test]
     fn a_cause_is_said_once() {
         let check = |error: anyhow::Error, expect: &str| assert_eq!(reasons(&error), expect);
-        check(anyhow!("no such file").context("x.yaml cannot be read"), "x.yaml cannot be read: no such file");
-        check(anyhow!("no such file").context("x: no such file"), "x: no such file");
+        check(
+            anyhow!("no such file").context("x.yaml cannot be read"),
+            "x.yaml cannot be read: no such file",
+        );
+        check(
+            anyhow!("no such file").context("x: no such file"),
+            "x: no such file",
+        );
     }
 }

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foghorn_http::{Accepted, Declined, Intake};
 use foghorn_model::{
-    Change, Labels, LogRecord, OutsideAlert, Refusal, SampleSink, SeriesKey, SeriesKind, SeriesRef, Timestamp,
+    Change, Labels, LogRecord, OutsideAlert, Refusal, SampleSink, SeriesKey, SeriesKind, SeriesRef,
+    Timestamp,
 };
 use foghorn_runtime::HttpQueue;
 use foghorn_wire::{DecodeOptions, Decoder, Format};
@@ -18,12 +19,20 @@ pub(crate) struct Receivers {
 
 impl Receivers {
     pub(crate) fn new(queue: Arc<HttpQueue>, options: DecodeOptions) -> Self {
-        Self { queue, decoder: Mutex::new(Decoder::new(options)) }
+        Self {
+            queue,
+            decoder: Mutex::new(Decoder::new(options)),
+        }
     }
 }
 
 impl Intake for Receivers {
-    fn offer(&self, format: Format, body: Vec<u8>, received: Timestamp) -> Result<Accepted, Declined> {
+    fn offer(
+        &self,
+        format: Format,
+        body: Vec<u8>,
+        received: Timestamp,
+    ) -> Result<Accepted, Declined> {
         let mut checked = Checked::default();
         self.decoder
             .lock()
@@ -31,7 +40,10 @@ impl Intake for Receivers {
             .decode(format, &body, received, &mut checked)
             .map_err(Declined::Refused)?;
         if self.queue.offer(format, body, received) {
-            Ok(Accepted { rejected: checked.rejected, message: checked.first.map(|r| r.detail).unwrap_or_default() })
+            Ok(Accepted {
+                rejected: checked.rejected,
+                message: checked.first.map(|r| r.detail).unwrap_or_default(),
+            })
         } else {
             Err(Declined::Busy { retry_after_s: 1 })
         }

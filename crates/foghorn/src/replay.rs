@@ -23,7 +23,12 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     for diagnostic in &loaded.diagnostics {
         complain(&diagnostic.render(loaded.text(diagnostic), colours(&std::io::stderr())));
     }
-    if loaded.rules.groups.iter().all(|group| group.rules.is_empty()) {
+    if loaded
+        .rules
+        .groups
+        .iter()
+        .all(|group| group.rules.is_empty())
+    {
         return Err(Failure::Other(anyhow::anyhow!("no rule could be loaded")));
     }
     let mut files = Vec::new();
@@ -40,12 +45,19 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let correlator = Correlator::new(Config::default(), topology);
     let catalog = Arc::new(Catalog::new(loaded.rules));
     let bar = progress();
-    let summary = replay::replay(&catalog, correlator, Vec::new(), &files, &Layout::default(), |step, share| {
-        bar.set_position((share * 1_000.0) as u64);
-        for incident in &step.incidents {
-            bar.suspend(|| say(replay::line(incident).trim_end()));
-        }
-    });
+    let summary = replay::replay(
+        &catalog,
+        correlator,
+        Vec::new(),
+        &files,
+        &Layout::default(),
+        |step, share| {
+            bar.set_position((share * 1_000.0) as u64);
+            for incident in &step.incidents {
+                bar.suspend(|| say(replay::line(incident).trim_end()));
+            }
+        },
+    );
     bar.finish_and_clear();
     match args.output {
         Output::Text => complain(&table(&summary)),
@@ -56,8 +68,10 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
 
 /// Reads a service graph.
 pub(crate) fn topology(path: &Path) -> anyhow::Result<Topology> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let file: TopologyFile = serde_saphyr::from_str(&text).with_context(|| format!("{} is no service graph", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let file: TopologyFile = serde_saphyr::from_str(&text)
+        .with_context(|| format!("{} is no service graph", path.display()))?;
     Ok(Topology::new(&file))
 }
 
@@ -73,11 +87,24 @@ fn progress() -> ProgressBar {
 }
 
 fn table(summary: &Summary) -> String {
-    let width = summary.rules.iter().map(|row| row.rule.len()).max().unwrap_or(4).max(4);
-    let mut text = format!("{:<width$}  {:>8}  {:>14}  {:>9}\n", "rule", "firings", "time firing", "incidents");
+    let width = summary
+        .rules
+        .iter()
+        .map(|row| row.rule.len())
+        .max()
+        .unwrap_or(4)
+        .max(4);
+    let mut text = format!(
+        "{:<width$}  {:>8}  {:>14}  {:>9}\n",
+        "rule", "firings", "time firing", "incidents"
+    );
     for row in &summary.rules {
         let time = foghorn_model::time::span_text(row.firing_ms / 1_000 * 1_000);
-        let _infallible = writeln!(text, "{:<width$}  {:>8}  {time:>14}  {:>9}", row.rule, row.firings, row.incidents);
+        let _infallible = writeln!(
+            text,
+            "{:<width$}  {:>8}  {time:>14}  {:>9}",
+            row.rule, row.firings, row.incidents
+        );
     }
     let refused: u64 = summary.refused.values().sum();
     let _infallible = write!(

@@ -11,13 +11,15 @@ use foghorn_emit::{Backlog, DeadLetterSink, Emitter, SinkMetrics, build};
 use foghorn_engine::{Command, View};
 use foghorn_eval::catalog::Catalog;
 use foghorn_http::{Api, Commands, Declined, HttpConfig, Readiness, ReloadError, Server};
-use tokio::sync::oneshot;
 use foghorn_ingest::SourceConfig;
 use foghorn_kafka::Properties;
-use foghorn_runtime::{DeadLetters, Handle, HttpQueue, Live, LiveConfig, Metrics, OutboxBacklog, clock};
+use foghorn_runtime::{
+    DeadLetters, Handle, HttpQueue, Live, LiveConfig, Metrics, OutboxBacklog, clock,
+};
 use foghorn_wire::Format;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::args::{Output, RunArgs};
@@ -32,12 +34,25 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut config = load(&args.config, &args.set)?;
     if let Some(output) = args.output {
-        config.log.format = if output == Output::Json { LogFormat::Json } else { LogFormat::Text };
+        config.log.format = if output == Output::Json {
+            LogFormat::Json
+        } else {
+            LogFormat::Text
+        };
     }
     logging::start(&config.log)?;
     let loaded = read_rules(&config, &args.config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let running = Running::start(config, args.config.clone(), args.set.clone(), loaded, &runtime)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let running = Running::start(
+        config,
+        args.config.clone(),
+        args.set.clone(),
+        loaded,
+        &runtime,
+    )?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     loop {
         if running.live.is_over() {
@@ -58,13 +73,28 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 
 /// Reads the config's rules; what does not load is said, the rest is used.
 fn read_rules(config: &Config, path: &Path) -> anyhow::Result<Loaded> {
-    let files: Vec<_> = config.rules.files.iter().map(|file| beside(path, file)).collect();
+    let files: Vec<_> = config
+        .rules
+        .files
+        .iter()
+        .map(|file| beside(path, file))
+        .collect();
     let loaded = rule_files::read(&files, &config.rules.options(&config.external_labels))?;
     for diagnostic in &loaded.diagnostics {
         complain(&diagnostic.render(loaded.text(diagnostic), colours(&std::io::stderr())));
     }
-    let rules: usize = loaded.rules.groups.iter().map(|group| group.rules.len()).sum();
-    info!(files = loaded.files.len(), rules, refused = loaded.diagnostics.iter().filter(|d| d.is_error()).count(), "rules loaded");
+    let rules: usize = loaded
+        .rules
+        .groups
+        .iter()
+        .map(|group| group.rules.len())
+        .sum();
+    info!(
+        files = loaded.files.len(),
+        rules,
+        refused = loaded.diagnostics.iter().filter(|d| d.is_error()).count(),
+        "rules loaded"
+    );
     if rules == 0 {
         warn!("no rules: nothing will be detected");
     }
@@ -80,7 +110,13 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: Config, path: PathBuf, set: Vec<String>, loaded: Loaded, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Self> {
+    fn start(
+        config: Config,
+        path: PathBuf,
+        set: Vec<String>,
+        loaded: Loaded,
+        runtime: &tokio::runtime::Runtime,
+    ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let sink_metrics = SinkMetrics::register(metrics.registry())?;
         let readiness = Readiness::default();
@@ -101,7 +137,11 @@ impl Running {
             sources.push(source);
             (queue, sources.len() - 1)
         });
-        let dead_letters = dead_letters(&config.kafka.dead_letter_topic, &properties, sink_metrics.clone())?;
+        let dead_letters = dead_letters(
+            &config.kafka.dead_letter_topic,
+            &properties,
+            sink_metrics.clone(),
+        )?;
         let woken: Arc<Mutex<Option<Arc<Emitter>>>> = Arc::default();
         let wake = Arc::clone(&woken);
         let ready = readiness.clone();
@@ -138,34 +178,66 @@ impl Running {
                 Err(why) => ready.set_not_ready(why),
             },
         )?;
-        let names: Vec<_> = config.sinks.iter().map(foghorn_emit::SinkConfig::name).collect();
-        live.outbox().lock().unwrap_or_else(PoisonError::into_inner).set_sinks(&names)?;
-        let sinks = config.sinks.iter().map(|sink| build(sink, runtime.handle())).collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<_> = config
+            .sinks
+            .iter()
+            .map(foghorn_emit::SinkConfig::name)
+            .collect();
+        live.outbox()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .set_sinks(&names)?;
+        let sinks = config
+            .sinks
+            .iter()
+            .map(|sink| build(sink, runtime.handle()))
+            .collect::<Result<Vec<_>, _>>()?;
         let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog(Arc::clone(live.outbox())));
         let emitter = Arc::new(Emitter::start(sinks, &backlog, &sink_metrics)?);
         *woken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&emitter));
         emitter.wake();
 
-        let reloader = Arc::new(Reloader { path, set, handle: live.handle() });
+        let reloader = Arc::new(Reloader {
+            path,
+            set,
+            handle: live.handle(),
+        });
         let reload = Arc::clone(&reloader);
         let api = Api {
             readiness: readiness.clone(),
             intake: http.map(|(queue, _)| -> Arc<dyn foghorn_http::Intake> {
-                Arc::new(crate::receive::Receivers::new(queue, config.receivers.decode))
+                Arc::new(crate::receive::Receivers::new(
+                    queue,
+                    config.receivers.decode,
+                ))
             }),
             commands: Some(Arc::new(Orders(live.handle()))),
-            reload: Some(Arc::new(move || reload.reload().map_err(ReloadError::Rejected))),
-            ..Api::new(Arc::clone(live.view()), metrics.registry().clone(), clock::wall)
+            reload: Some(Arc::new(move || {
+                reload.reload().map_err(ReloadError::Rejected)
+            })),
+            ..Api::new(
+                Arc::clone(live.view()),
+                metrics.registry().clone(),
+                clock::wall,
+            )
         };
         let serving = Serving::open(config.http, api, runtime)?;
         info!(address = %serving.address, "listening");
-        Ok(Self { live, emitter, serving, readiness, reloader })
+        Ok(Self {
+            live,
+            emitter,
+            serving,
+            readiness,
+            reloader,
+        })
     }
 
     fn reload(&self) {
         match self.reloader.reload() {
             Ok(what) => info!(what, "reloaded"),
-            Err(problems) => problems.iter().for_each(|problem| error!(problem, "not reloaded")),
+            Err(problems) => problems
+                .iter()
+                .for_each(|problem| error!(problem, "not reloaded")),
         }
     }
 
@@ -177,7 +249,11 @@ impl Running {
         if let Ok(emitter) = Arc::try_unwrap(self.emitter).map_err(drop) {
             for sink in emitter.drain(DRAIN) {
                 if sink.pending > 0 {
-                    warn!(sink = sink.name, pending = sink.pending, "not everything was delivered; the outbox keeps it");
+                    warn!(
+                        sink = sink.name,
+                        pending = sink.pending,
+                        "not everything was delivered; the outbox keeps it"
+                    );
                 }
             }
         }
@@ -197,15 +273,31 @@ struct Reloader {
 impl Reloader {
     fn reload(&self) -> Result<String, Vec<String>> {
         let config = load(&self.path, &self.set).map_err(|error| vec![format!("{error:#}")])?;
-        let files: Vec<_> = config.rules.files.iter().map(|file| beside(&self.path, file)).collect();
+        let files: Vec<_> = config
+            .rules
+            .files
+            .iter()
+            .map(|file| beside(&self.path, file))
+            .collect();
         let loaded = rule_files::read(&files, &config.rules.options(&config.external_labels))
             .map_err(|error| vec![format!("{error:#}")])?;
-        let errors: Vec<_> = loaded.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
+        let errors: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .filter(|d| d.is_error())
+            .map(ToString::to_string)
+            .collect();
         if !errors.is_empty() {
             return Err(errors);
         }
-        let rules: usize = loaded.rules.groups.iter().map(|group| group.rules.len()).sum();
-        self.handle.reload(Arc::new(Catalog::new(loaded.rules)), loaded.files);
+        let rules: usize = loaded
+            .rules
+            .groups
+            .iter()
+            .map(|group| group.rules.len())
+            .sum();
+        self.handle
+            .reload(Arc::new(Catalog::new(loaded.rules)), loaded.files);
         Ok(format!("{rules} rules in force"))
     }
 }
@@ -217,18 +309,30 @@ fn properties(config: &Config, path: &Path) -> anyhow::Result<Properties> {
     }
     for (name, file) in &config.kafka.property_files {
         let file = beside(path, Path::new(file));
-        let value = std::fs::read_to_string(&file).with_context(|| format!("kafka property {name}: {} cannot be read", file.display()))?;
-        properties.insert(name.clone(), value.trim_end_matches(['\r', '\n']).to_owned());
+        let value = std::fs::read_to_string(&file)
+            .with_context(|| format!("kafka property {name}: {} cannot be read", file.display()))?;
+        properties.insert(
+            name.clone(),
+            value.trim_end_matches(['\r', '\n']).to_owned(),
+        );
     }
     Ok(Properties::new(properties)?)
 }
 
-fn dead_letters(topic: &str, properties: &Properties, metrics: SinkMetrics) -> anyhow::Result<DeadLetters> {
+fn dead_letters(
+    topic: &str,
+    properties: &Properties,
+    metrics: SinkMetrics,
+) -> anyhow::Result<DeadLetters> {
     if topic.is_empty() {
         return Ok(DeadLetters::new(DeadLetterSink::counting(metrics)));
     }
     let producer = foghorn_kafka::RdProducer::open(properties)?;
-    Ok(DeadLetters::new(DeadLetterSink::over(topic, Box::new(producer), metrics)))
+    Ok(DeadLetters::new(DeadLetterSink::over(
+        topic,
+        Box::new(producer),
+        metrics,
+    )))
 }
 
 /// Commands on their way to the engine.
@@ -248,7 +352,11 @@ struct Serving {
 }
 
 impl Serving {
-    fn open(config: HttpConfig, api: Api, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Self> {
+    fn open(
+        config: HttpConfig,
+        api: Api,
+        runtime: &tokio::runtime::Runtime,
+    ) -> anyhow::Result<Self> {
         let server = runtime.block_on(Server::bind(config, api))?;
         let address = server.local_addr()?;
         let (stop, stopped) = oneshot::channel();
@@ -278,11 +386,17 @@ pub(crate) struct ViewApi {
 
 /// Starts an API over a read model.
 pub(crate) fn api_of_view(listen: &str, view: &Arc<View>) -> anyhow::Result<ViewApi> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     let metrics = Metrics::new()?;
     let api = Api::new(Arc::clone(view), metrics.registry().clone(), clock::wall);
     api.readiness.set_ready();
-    let config = HttpConfig { listen: listen.to_owned(), ..HttpConfig::default() };
+    let config = HttpConfig {
+        listen: listen.to_owned(),
+        ..HttpConfig::default()
+    };
     let serving = Serving::open(config, api, &runtime)?;
     Ok(ViewApi { runtime, serving })
 }

@@ -51,7 +51,8 @@ impl SourceConfig {
 
     /// How far the watermark trails, in milliseconds.
     pub fn allowed_lateness_ms(&self) -> i64 {
-        self.allowed_lateness.map_or_else(|| default_lateness_ms(self.format), |span| span.0)
+        self.allowed_lateness
+            .map_or_else(|| default_lateness_ms(self.format), |span| span.0)
     }
 }
 
@@ -98,16 +99,25 @@ impl std::str::FromStr for Span {
                 "w" => 604_800_000,
                 _ => return Err(bad()),
             };
-            total = number.checked_mul(unit_ms).and_then(|ms| ms.checked_add(total)).ok_or_else(bad)?;
+            total = number
+                .checked_mul(unit_ms)
+                .and_then(|ms| ms.checked_add(total))
+                .ok_or_else(bad)?;
             rest = &rest[letters..];
         }
-        if text.is_empty() { Err(bad()) } else { Ok(Self(total)) }
+        if text.is_empty() {
+            Err(bad())
+        } else {
+            Ok(Self(total))
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

@@ -54,7 +54,12 @@ impl Feeder {
     ///
     /// # Errors
     /// The whole record could not be decoded; its partition's clock has passed it all the same.
-    pub fn feed(&mut self, raw: &Raw<'_>, now: Option<Timestamp>, sink: &mut impl RecordSink) -> Result<(), Refusal> {
+    pub fn feed(
+        &mut self,
+        raw: &Raw<'_>,
+        now: Option<Timestamp>,
+        sink: &mut impl RecordSink,
+    ) -> Result<(), Refusal> {
         let stamp = match (raw.timestamp, now) {
             (Some(own), Some(now)) => Some(own.min(now)),
             (own, now) => own.or(now),
@@ -78,7 +83,12 @@ impl Feeder {
         std::mem::take(&mut self.lowered)
     }
 
-    fn decode(&mut self, raw: &Raw<'_>, stamp: Option<Timestamp>, sink: &mut impl RecordSink) -> Result<(), Refusal> {
+    fn decode(
+        &mut self,
+        raw: &Raw<'_>,
+        stamp: Option<Timestamp>,
+        sink: &mut impl RecordSink,
+    ) -> Result<(), Refusal> {
         if raw.payload.is_empty() {
             return Ok(());
         }
@@ -88,8 +98,13 @@ impl Feeder {
             return self.decoder.decode(format, raw.payload, time, sink);
         }
         let mut unpacked = std::mem::take(&mut self.unpacked);
-        let result = decompress(compression, raw.payload, self.max_decompressed_bytes, &mut unpacked)
-            .and_then(|()| self.decoder.decode(format, &unpacked, time, sink));
+        let result = decompress(
+            compression,
+            raw.payload,
+            self.max_decompressed_bytes,
+            &mut unpacked,
+        )
+        .and_then(|()| self.decoder.decode(format, &unpacked, time, sink));
         self.unpacked = unpacked;
         result
     }
@@ -101,12 +116,20 @@ impl Feeder {
             Some("" | "identity" | "none") => Compression::None,
             Some("snappy") => Compression::Snappy,
             Some("gzip") => Compression::Gzip,
-            Some(other) => return Err(Refusal::new("bad_encoding", format!("content-encoding {other:?}"))),
+            Some(other) => {
+                return Err(Refusal::new(
+                    "bad_encoding",
+                    format!("content-encoding {other:?}"),
+                ));
+            }
         };
         if let Some(format) = raw.format {
             return Ok((format, compression));
         }
-        let format = match raw.content_type.map(|text| text.split(';').next().unwrap_or(text).trim()) {
+        let format = match raw
+            .content_type
+            .map(|text| text.split(';').next().unwrap_or(text).trim())
+        {
             Some("application/json") => match self.format {
                 Format::OtlpMetricsProto => Format::OtlpMetricsJson,
                 Format::OtlpLogsProto => Format::OtlpLogsJson,

@@ -32,9 +32,15 @@ impl std::str::FromStr for FileSpec {
             && !format.contains(['/', '.'])
             && !path.is_empty()
         {
-            return Ok(Self { format: Some(format.parse()?), path: path.into() });
+            return Ok(Self {
+                format: Some(format.parse()?),
+                path: path.into(),
+            });
         }
-        Ok(Self { format: None, path: text.into() })
+        Ok(Self {
+            format: None,
+            path: text.into(),
+        })
     }
 }
 
@@ -88,7 +94,10 @@ impl Recording {
     /// [`FileError`] says which file, what is wrong and what to do.
     pub fn open(spec: &FileSpec) -> Result<Self, FileError> {
         let path = &spec.path;
-        let bytes = fs::read(path).map_err(|error| FileError::Io { path: path.clone(), error })?;
+        let bytes = fs::read(path).map_err(|error| FileError::Io {
+            path: path.clone(),
+            error,
+        })?;
         Self::from_bytes(spec, bytes)
     }
 
@@ -118,15 +127,29 @@ impl Recording {
             (Some(format), _) => format,
             (None, "csv") => Format::JsonMetrics,
             (None, "json" | "ndjson" | "jsonl") => {
-                let first = records.first().map_or(&[][..], |range| &bytes[range.clone()]);
-                tell(first).map_err(|reason| FileError::Format { path: path.clone(), reason })?
+                let first = records
+                    .first()
+                    .map_or(&[][..], |range| &bytes[range.clone()]);
+                tell(first).map_err(|reason| FileError::Format {
+                    path: path.clone(),
+                    reason,
+                })?
             }
             (None, _) => {
                 let reason = "protobuf and plain text do not tell what they hold".to_owned();
-                return Err(FileError::Format { path: path.clone(), reason });
+                return Err(FileError::Format {
+                    path: path.clone(),
+                    reason,
+                });
             }
         };
-        Ok(Self { path: path.clone(), format, compression: Compression::None, bytes, records })
+        Ok(Self {
+            path: path.clone(),
+            format,
+            compression: Compression::None,
+            bytes,
+            records,
+        })
     }
 
     /// Number of records.
@@ -177,11 +200,20 @@ fn frames(path: &Path, bytes: &[u8]) -> Result<Vec<std::ops::Range<usize>>, File
     let mut records = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let length = bytes.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
-        let end = length.map(|length| at + 4 + length).filter(|end| *end <= bytes.len());
+        let length = bytes
+            .get(at..at + 4)
+            .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
+        let end = length
+            .map(|length| at + 4 + length)
+            .filter(|end| *end <= bytes.len());
         let Some(end) = end else {
-            let reason = format!("the frame at byte {at} runs past the end of the file (a frame is a big-endian u32 length and so many bytes)");
-            return Err(FileError::Content { path: path.to_owned(), reason });
+            let reason = format!(
+                "the frame at byte {at} runs past the end of the file (a frame is a big-endian u32 length and so many bytes)"
+            );
+            return Err(FileError::Content {
+                path: path.to_owned(),
+                reason,
+            });
         };
         records.push(at + 4..end);
         at = end;
@@ -190,13 +222,25 @@ fn frames(path: &Path, bytes: &[u8]) -> Result<Vec<std::ops::Range<usize>>, File
 }
 
 /// Turns rows into the JSON metrics form: one decoder for both.
-fn csv_rows(path: &Path, bytes: &[u8]) -> Result<(Vec<u8>, Vec<std::ops::Range<usize>>), FileError> {
-    let content = |reason: String| FileError::Content { path: path.to_owned(), reason };
+fn csv_rows(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(Vec<u8>, Vec<std::ops::Range<usize>>), FileError> {
+    let content = |reason: String| FileError::Content {
+        path: path.to_owned(),
+        reason,
+    };
     let mut reader = csv::Reader::from_reader(bytes);
-    let header = reader.headers().map_err(|error| content(error.to_string()))?.clone();
+    let header = reader
+        .headers()
+        .map_err(|error| content(error.to_string()))?
+        .clone();
     let column = |names: &[&str]| header.iter().position(|name| names.contains(&name));
-    let (Some(timestamp), Some(value)) = (column(&["timestamp", "time", "ts"]), column(&["value"])) else {
-        return Err(content("its first line must name the columns timestamp and value".to_owned()));
+    let (Some(timestamp), Some(value)) = (column(&["timestamp", "time", "ts"]), column(&["value"]))
+    else {
+        return Err(content(
+            "its first line must name the columns timestamp and value".to_owned(),
+        ));
     };
     let metric = column(&["metric", "name", "__name__"]);
     let (mut out, mut records) = (Vec::with_capacity(bytes.len() * 2), Vec::new());
@@ -206,16 +250,25 @@ fn csv_rows(path: &Path, bytes: &[u8]) -> Result<(Vec<u8>, Vec<std::ops::Range<u
             .iter()
             .zip(&row)
             .enumerate()
-            .filter(|(i, (_, field))| *i != timestamp && *i != value && Some(*i) != metric && !field.is_empty())
+            .filter(|(i, (_, field))| {
+                *i != timestamp && *i != value && Some(*i) != metric && !field.is_empty()
+            })
             .map(|(_, (name, field))| (name.to_owned(), field.into()))
             .collect();
-        let number: f64 = row[value].trim().parse().map_err(|_| content(format!("row {}: {:?} is no number", records.len() + 2, &row[value])))?;
+        let number: f64 = row[value].trim().parse().map_err(|_| {
+            content(format!(
+                "row {}: {:?} is no number",
+                records.len() + 2,
+                &row[value]
+            ))
+        })?;
         let name = metric.map_or("value", |metric| &row[metric]);
         let time: serde_json::Value = match row[timestamp].parse::<i64>() {
             Ok(number) => number.into(),
             Err(_) => row[timestamp].into(),
         };
-        let object = serde_json::json!({"ts": time, "name": name, "labels": labels, "value": number});
+        let object =
+            serde_json::json!({"ts": time, "name": name, "labels": labels, "value": number});
         let start = out.len();
         out.extend_from_slice(object.to_string().as_bytes());
         records.push(start..out.len());
@@ -226,13 +279,20 @@ fn csv_rows(path: &Path, bytes: &[u8]) -> Result<(Vec<u8>, Vec<std::ops::Range<u
 /// Tells a JSON record's format by its keys (ecosystem practice: the keys below are each format's
 /// own).
 fn tell(record: &[u8]) -> Result<Format, String> {
-    let value: serde_json::Value = serde_json::from_slice(record).map_err(|error| format!("its first record is no JSON ({error})"))?;
+    let value: serde_json::Value = serde_json::from_slice(record)
+        .map_err(|error| format!("its first record is no JSON ({error})"))?;
     let has = |key: &str| value.get(key).is_some();
     if has("resourceMetrics") {
         Ok(Format::OtlpMetricsJson)
     } else if has("resourceLogs") {
         Ok(Format::OtlpLogsJson)
-    } else if has("specversion") || has("context") || (has("service") && (has("version") || has("commit_sha")) && !has("message") && !has("msg")) {
+    } else if has("specversion")
+        || has("context")
+        || (has("service")
+            && (has("version") || has("commit_sha"))
+            && !has("message")
+            && !has("msg"))
+    {
         Ok(Format::Changes)
     } else if has("alerts") || (has("labels") && has("startsAt")) {
         Ok(Format::Alerts)
@@ -253,7 +313,9 @@ mod tests {
         let spec: FileSpec = name.parse().unwrap();
         let got = match Recording::from_bytes(&spec, text.as_bytes().to_vec()) {
             Ok(file) => {
-                let records: Vec<_> = (0..file.len()).map(|i| String::from_utf8_lossy(file.record(i)).into_owned()).collect();
+                let records: Vec<_> = (0..file.len())
+                    .map(|i| String::from_utf8_lossy(file.record(i)).into_owned())
+                    .collect();
                 format!("{}: {}", file.format, records.join(" | "))
             }
             Err(error) => error.to_string(),
@@ -263,8 +325,16 @@ mod tests {
 
     #[test]
     fn lines_and_arrays_are_records() {
-        check("x.ndjson", "{\"msg\":1}\n\n{\"msg\":2}\n", r#"json_logs: {"msg":1} | {"msg":2}"#);
-        check("x.json", r#"[{"service":"a","version":"1"}, {"service":"b"}]"#, r#"changes: {"service":"a","version":"1"} | {"service":"b"}"#);
+        check(
+            "x.ndjson",
+            "{\"msg\":1}\n\n{\"msg\":2}\n",
+            r#"json_logs: {"msg":1} | {"msg":2}"#,
+        );
+        check(
+            "x.json",
+            r#"[{"service":"a","version":"1"}, {"service":"b"}]"#,
+            r#"changes: {"service":"a","version":"1"} | {"service":"b"}"#,
+        );
     }
 
     #[test]
@@ -278,7 +348,15 @@ mod tests {
 
     #[test]
     fn protobuf_is_never_guessed() {
-        check("x.pb", "\0\0\0\u{1}a", "x.pb: protobuf and plain text do not tell what they hold; say what it holds, as FORMAT:PATH (otlp_metrics_proto:x.pb)");
-        check("otlp_metrics_proto:x.pb", "\0\0\0\u{2}ab", "otlp_metrics_proto: ab");
+        check(
+            "x.pb",
+            "\0\0\0\u{1}a",
+            "x.pb: protobuf and plain text do not tell what they hold; say what it holds, as FORMAT:PATH (otlp_metrics_proto:x.pb)",
+        );
+        check(
+            "otlp_metrics_proto:x.pb",
+            "\0\0\0\u{2}ab",
+            "otlp_metrics_proto: ab",
+        );
     }
 }

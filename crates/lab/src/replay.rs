@@ -72,14 +72,19 @@ impl Books {
                     self.last = self.last.max(*tick);
                     signals.iter().for_each(|signal| self.signal(signal));
                 }
-                Entry::Arrival { signals, .. } => signals.iter().for_each(|signal| self.signal(signal)),
+                Entry::Arrival { signals, .. } => {
+                    signals.iter().for_each(|signal| self.signal(signal))
+                }
                 _ => {}
             }
         }
         for incident in &step.incidents {
             self.all.insert(incident.id);
             for member in &incident.alerts {
-                self.incidents.entry(member.name.clone()).or_default().insert(incident.id);
+                self.incidents
+                    .entry(member.name.clone())
+                    .or_default()
+                    .insert(incident.id);
             }
         }
     }
@@ -130,18 +135,30 @@ impl Books {
     pub fn rows(mut self, catalog: &Catalog) -> Vec<RuleRow> {
         use foghorn_rules::plan::RuleKind;
         for ((rule, _), since) in std::mem::take(&mut self.firing) {
-            let matched = catalog.rules.groups.iter().flat_map(|g| &g.rules).any(|r| r.id == rule && matches!(r.kind, RuleKind::Match { .. }));
+            let matched = catalog
+                .rules
+                .groups
+                .iter()
+                .flat_map(|g| &g.rules)
+                .any(|r| r.id == rule && matches!(r.kind, RuleKind::Match { .. }));
             if !matched {
                 self.rows.entry(rule).or_default().firing_ms += (self.last - since).max(0);
             }
         }
-        let groups = catalog.rules.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
+        let groups = catalog
+            .rules
+            .groups
+            .iter()
+            .flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
         groups
             .filter(|(_, rule)| !matches!(rule.kind, RuleKind::Record { .. }))
             .map(|(group, rule)| RuleRow {
                 group: group.name.to_string(),
                 rule: rule.name.to_string(),
-                incidents: self.incidents.get(&*rule.name).map_or(0, |ids| ids.len() as u64),
+                incidents: self
+                    .incidents
+                    .get(&*rule.name)
+                    .map_or(0, |ids| ids.len() as u64),
                 ..self.rows.get(&rule.id).cloned().unwrap_or_default()
             })
             .collect()
@@ -185,7 +202,10 @@ pub fn replay(
     loop {
         // Lowest watermark first, then file order: nothing waits long, and nothing depends on chance.
         let open = (0..files.len()).filter(|file| next[*file] < files[*file].0.len());
-        let Some(file) = open.min_by_key(|file| (pipeline.watermark(partition(*file)), *file)) else { break };
+        let Some(file) = open.min_by_key(|file| (pipeline.watermark(partition(*file)), *file))
+        else {
+            break;
+        };
         let recording = &files[file].0;
         let raw = Raw {
             partition: partition(file),
@@ -217,7 +237,8 @@ pub fn replay(
         *summary.refused.entry(refusal.code.to_owned()).or_default() += 1;
     }
     let stats = pipeline.intake_stats();
-    (summary.records, summary.events, summary.late) = (stats.records, stats.samples + stats.log_records, stats.late);
+    (summary.records, summary.events, summary.late) =
+        (stats.records, stats.samples + stats.log_records, stats.late);
     (summary.alerts, summary.incidents) = (books.alerts(), books.incidents());
     summary.rules = books.rows(catalog);
     summary

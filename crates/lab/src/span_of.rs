@@ -2,8 +2,8 @@
 
 use foghorn_ingest::{Feeder, Raw, Recording, SourceConfig};
 use foghorn_model::{
-    Change, Labels, LogRecord, Offset, OutsideAlert, Partition, RecordSink, Refusal, SampleSink, SeriesKey, SeriesKind,
-    SeriesRef, Timestamp,
+    Change, Labels, LogRecord, Offset, OutsideAlert, Partition, RecordSink, Refusal, SampleSink,
+    SeriesKey, SeriesKind, SeriesRef, Timestamp,
 };
 
 /// Remembers times and forgets everything else.
@@ -67,7 +67,11 @@ impl RecordSink for Times {
 /// are no others); `None` where there is nothing.
 pub fn span_of(files: &[(Recording, SourceConfig)]) -> Option<(Timestamp, Timestamp)> {
     let none = (Timestamp::MAX, Timestamp::MIN);
-    let mut times = Times { first: none.0, last: none.1, aside: none };
+    let mut times = Times {
+        first: none.0,
+        last: none.1,
+        aside: none,
+    };
     for (recording, source) in files {
         let mut feeder = Feeder::new(source);
         for offset in 0..recording.len() {
@@ -84,5 +88,9 @@ pub fn span_of(files: &[(Recording, SourceConfig)]) -> Option<(Timestamp, Timest
             drop(feeder.feed(&raw, None, &mut times));
         }
     }
-    if times.last == none.1 { (times.aside != none).then_some(times.aside) } else { Some((times.first, times.last)) }
+    if times.last == none.1 {
+        (times.aside != none).then_some(times.aside)
+    } else {
+        Some((times.first, times.last))
+    }
 }

@@ -87,7 +87,11 @@ impl RuleId {
         let mut sorted: Vec<_> = labels.iter().collect();
         sorted.sort();
         let mut parts = vec![group.as_bytes(), name.as_bytes(), expr.as_bytes()];
-        parts.extend(sorted.iter().flat_map(|(n, v)| [n.as_bytes(), v.as_bytes()]));
+        parts.extend(
+            sorted
+                .iter()
+                .flat_map(|(n, v)| [n.as_bytes(), v.as_bytes()]),
+        );
         Self(derive("rule", &parts))
     }
 }
@@ -96,18 +100,34 @@ impl AlertId {
     /// Identity of one occurrence of an alert.
     pub fn derive(rule: RuleId, labels: &Labels, active_at: Timestamp) -> Self {
         let fingerprint = labels.fingerprint().0.to_le_bytes();
-        Self(derive("alert", &[&rule.0.to_le_bytes(), &fingerprint, &active_at.0.to_le_bytes()]))
+        Self(derive(
+            "alert",
+            &[
+                &rule.0.to_le_bytes(),
+                &fingerprint,
+                &active_at.0.to_le_bytes(),
+            ],
+        ))
     }
 }
 
 impl SignalId {
     /// Identity of a transition.
     pub fn transition(alert: AlertId, kind: &str, at: Timestamp) -> Self {
-        Self(derive("signal", &[&alert.0.to_le_bytes(), kind.as_bytes(), &at.0.to_le_bytes()]))
+        Self(derive(
+            "signal",
+            &[&alert.0.to_le_bytes(), kind.as_bytes(), &at.0.to_le_bytes()],
+        ))
     }
 
     /// Identity of a match signal.
-    pub fn matched(rule: RuleId, labels: &Labels, from: Partition, bucket: Timestamp, kind: &str) -> Self {
+    pub fn matched(
+        rule: RuleId,
+        labels: &Labels,
+        from: Partition,
+        bucket: Timestamp,
+        kind: &str,
+    ) -> Self {
         let fingerprint = labels.fingerprint().0.to_le_bytes();
         let place = [from.source.to_le_bytes(), from.topic.to_le_bytes()].concat();
         Self(derive(
@@ -140,7 +160,10 @@ impl IncidentId {
 
     /// Identity of what was split off `parent` in its revision `revision`.
     pub fn split(parent: Self, revision: u32) -> Self {
-        Self(derive("split", &[&parent.0.to_le_bytes(), &revision.to_le_bytes()]))
+        Self(derive(
+            "split",
+            &[&parent.0.to_le_bytes(), &revision.to_le_bytes()],
+        ))
     }
 }
 

@@ -55,7 +55,9 @@ impl Labels {
     }
 
     /// From pairs in any order; of two with one name the later wins, empty values are left out.
-    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
         let mut builder = LabelsBuilder::default();
         for (name, value) in pairs {
             builder.set(name.as_ref(), value.as_ref());
@@ -75,12 +77,20 @@ impl Labels {
 
     /// Identity of the set.
     pub fn fingerprint(&self) -> Fingerprint {
-        if self.nameless { self.packed.nameless } else { self.packed.fingerprint }
+        if self.nameless {
+            self.packed.nameless
+        } else {
+            self.packed.fingerprint
+        }
     }
 
     /// Position of the pair that this view leaves out.
     fn hidden(&self) -> Option<usize> {
-        if self.nameless { self.packed.name_at.map(|at| at as usize) } else { None }
+        if self.nameless {
+            self.packed.name_at.map(|at| at as usize)
+        } else {
+            None
+        }
     }
 
     /// Value of a label; `None` where it is missing (which PromQL treats as empty).
@@ -101,14 +111,19 @@ impl Labels {
     /// Pairs in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let hidden = self.hidden();
-        (0..self.packed.ends.len() / 2).filter(move |i| Some(*i) != hidden).map(|i| self.pair(i))
+        (0..self.packed.ends.len() / 2)
+            .filter(move |i| Some(*i) != hidden)
+            .map(|i| self.pair(i))
     }
 
     fn pair(&self, i: usize) -> (&str, &str) {
         let Packed { text, ends, .. } = &*self.packed;
         let start = if i == 0 { 0 } else { ends[2 * i - 1] as usize };
         let middle = ends[2 * i] as usize;
-        (&text[start..middle], &text[middle..ends[2 * i + 1] as usize])
+        (
+            &text[start..middle],
+            &text[middle..ends[2 * i + 1] as usize],
+        )
     }
 
     /// A builder that starts from this set.
@@ -131,7 +146,10 @@ impl Labels {
     /// Without the metric name: a view, nothing is built.
     #[must_use]
     pub fn without_name(&self) -> Self {
-        Self { packed: Arc::clone(&self.packed), nameless: true }
+        Self {
+            packed: Arc::clone(&self.packed),
+            nameless: true,
+        }
     }
 
     /// Only the labels whose names pass.
@@ -167,7 +185,9 @@ impl Labels {
 
     /// As a map, for templates and JSON views.
     pub fn to_map(&self) -> BTreeMap<String, String> {
-        self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
+        self.iter()
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .collect()
     }
 }
 
@@ -193,7 +213,11 @@ impl Hash for Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self == other { Ordering::Equal } else { self.iter().cmp(other.iter()) }
+        if self == other {
+            Ordering::Equal
+        } else {
+            self.iter().cmp(other.iter())
+        }
     }
 }
 
@@ -237,7 +261,9 @@ impl Serialize for Labels {
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::from_pairs(BTreeMap::<String, String>::deserialize(deserializer)?))
+        Ok(Self::from_pairs(BTreeMap::<String, String>::deserialize(
+            deserializer,
+        )?))
     }
 }
 
@@ -274,13 +300,17 @@ impl LabelsBuilder {
 
     /// Value of a label set so far.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(n, _)| &**n == name).map(|(_, v)| &**v)
+        self.pairs
+            .iter()
+            .find(|(n, _)| &**n == name)
+            .map(|(_, v)| &**v)
     }
 
     /// Sorts, packs and fingerprints.
     pub fn build(&mut self) -> Labels {
         self.pairs.sort_unstable();
-        let mut text = String::with_capacity(self.pairs.iter().map(|(n, v)| n.len() + v.len()).sum());
+        let mut text =
+            String::with_capacity(self.pairs.iter().map(|(n, v)| n.len() + v.len()).sum());
         let mut ends = Vec::with_capacity(2 * self.pairs.len());
         let mut hashed = Vec::with_capacity(text.capacity() + 2 * self.pairs.len());
         let mut name = None;
@@ -311,7 +341,10 @@ impl LabelsBuilder {
             text: text.into_boxed_str(),
             ends: ends.into_boxed_slice(),
         };
-        Labels { packed: Arc::new(packed), nameless: false }
+        Labels {
+            packed: Arc::new(packed),
+            nameless: false,
+        }
     }
 }
 
@@ -321,10 +354,14 @@ mod tests {
 
     #[test]
     fn sorts_dedups_and_drops_empty_values() {
-        let labels = Labels::from_pairs([("b", "2"), ("a", "1"), ("c", ""), ("b", "3"), (NAME, "up")]);
+        let labels =
+            Labels::from_pairs([("b", "2"), ("a", "1"), ("c", ""), ("b", "3"), (NAME, "up")]);
         assert_eq!(labels.to_string(), r#"up{a="1", b="3"}"#);
         assert_eq!(labels.get("c"), None);
-        assert_eq!(labels.without_name().with("a", "").to_string(), r#"{b="3"}"#);
+        assert_eq!(
+            labels.without_name().with("a", "").to_string(),
+            r#"{b="3"}"#
+        );
     }
 
     #[test]
@@ -349,7 +386,10 @@ mod tests {
     #[test]
     fn alertmanager_fingerprint_is_fnv1a() {
         // model.LabelSet{}.Fingerprint() of an empty set is the FNV offset basis.
-        assert_eq!(Labels::empty().alertmanager_fingerprint(), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(
+            Labels::empty().alertmanager_fingerprint(),
+            0xcbf2_9ce4_8422_2325
+        );
     }
 
     #[test]

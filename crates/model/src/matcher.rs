@@ -36,16 +36,28 @@ impl Matcher {
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, regex::Error> {
         let regex = match op {
             MatchOp::Regex | MatchOp::NotRegex => Some(
-                regex::RegexBuilder::new(&format!("^(?s:{value})$")).size_limit(1 << 20).build()?,
+                regex::RegexBuilder::new(&format!("^(?s:{value})$"))
+                    .size_limit(1 << 20)
+                    .build()?,
             ),
             MatchOp::Equal | MatchOp::NotEqual => None,
         };
-        Ok(Self { name: name.into(), op, value: value.into(), regex })
+        Ok(Self {
+            name: name.into(),
+            op,
+            value: value.into(),
+            regex,
+        })
     }
 
     /// `name = value`.
     pub fn equal(name: &str, value: &str) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        Self {
+            name: name.into(),
+            op: MatchOp::Equal,
+            value: value.into(),
+            regex: None,
+        }
     }
 
     /// Whether a value passes.
@@ -101,7 +113,11 @@ mod tests {
     use super::*;
 
     fn check(op: MatchOp, pattern: &str, value: &str, expect: bool) {
-        assert_eq!(Matcher::new("x", op, pattern).unwrap().accepts(value), expect, "{op:?} {pattern} {value}");
+        assert_eq!(
+            Matcher::new("x", op, pattern).unwrap().accepts(value),
+            expect,
+            "{op:?} {pattern} {value}"
+        );
     }
 
     #[test]

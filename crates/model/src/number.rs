@@ -66,7 +66,9 @@ pub mod option {
     }
 
     /// What [`serialize`] wrote.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<f64>, D::Error> {
         Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
     }
 
@@ -108,7 +110,15 @@ mod tests {
     #[test]
     fn nothing_is_lost() {
         check(1.5, None, r#"{"value":1.5,"maybe":null}"#);
-        check(f64::NAN, Some(f64::INFINITY), r#"{"value":"NaN","maybe":"+Inf"}"#);
-        check(-0.0, Some(f64::NEG_INFINITY), r#"{"value":-0.0,"maybe":"-Inf"}"#);
+        check(
+            f64::NAN,
+            Some(f64::INFINITY),
+            r#"{"value":"NaN","maybe":"+Inf"}"#,
+        );
+        check(
+            -0.0,
+            Some(f64::NEG_INFINITY),
+            r#"{"value":-0.0,"maybe":"-Inf"}"#,
+        );
     }
 }

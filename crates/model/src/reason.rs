@@ -113,7 +113,11 @@ pub fn number_text(value: f64) -> String {
     }
     let digits = 3 - value.abs().log10().floor() as i32;
     let text = format!("{value:.*}", digits.clamp(0, 12) as usize);
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 impl fmt::Display for Reason {
@@ -123,7 +127,12 @@ impl fmt::Display for Reason {
                 write!(f, "{condition} (value {})", number_text(*value))
             }
             Self::HeldFor { for_ms, value } => {
-                write!(f, "held for {} (value {})", span_text(*for_ms), number_text(*value))
+                write!(
+                    f,
+                    "held for {} (value {})",
+                    span_text(*for_ms),
+                    number_text(*value)
+                )
             }
             Self::ConditionFalse { value: Some(value) } => {
                 write!(f, "condition no longer met (value {})", number_text(*value))
@@ -133,7 +142,13 @@ impl fmt::Display for Reason {
             Self::RuleRemoved => f.write_str("rule removed"),
             Self::Matched { line, count } => write!(f, "{count} matching record(s): {line}"),
             Self::Quiet { after_ms } => write!(f, "no match for {}", span_text(*after_ms)),
-            Self::Anomaly { observed, expected_low, expected_high, once_in, .. } => write!(
+            Self::Anomaly {
+                observed,
+                expected_low,
+                expected_high,
+                once_in,
+                ..
+            } => write!(
                 f,
                 "{} where {}…{} is usual for this series; as rare as once in {} samples",
                 number_text(*observed),
@@ -141,9 +156,15 @@ impl fmt::Display for Reason {
                 number_text(*expected_high),
                 number_text(*once_in),
             ),
-            Self::Absent { last_seen: Some(at) } => write!(f, "stopped; last seen at {at}"),
+            Self::Absent {
+                last_seen: Some(at),
+            } => write!(f, "stopped; last seen at {at}"),
             Self::Absent { last_seen: None } => f.write_str("never seen"),
-            Self::Forecast { observed, limit, reached_in_ms } => write!(
+            Self::Forecast {
+                observed,
+                limit,
+                reached_in_ms,
+            } => write!(
                 f,
                 "{} now, reaches {} in {}",
                 number_text(*observed),

@@ -48,7 +48,10 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with its explanation.
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self {
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -102,7 +105,12 @@ pub trait RecordSink: SampleSink {
     /// Begins a record. `stamp` is the lesser of its own timestamp and wall time at first read;
     /// `None` where the source has none. `false` where the record must not be decoded: its
     /// partition is not read here, or it was read before.
-    fn begin(&mut self, partition: crate::Partition, offset: crate::Offset, stamp: Option<Timestamp>) -> bool;
+    fn begin(
+        &mut self,
+        partition: crate::Partition,
+        offset: crate::Offset,
+        stamp: Option<Timestamp>,
+    ) -> bool;
 
     /// Ends the record.
     fn end(&mut self);

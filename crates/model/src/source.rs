@@ -9,7 +9,9 @@ pub type Offset = i64;
 
 /// One partition of one source, in an order that does not depend on arrival:
 /// (source's position in the config, topic's position in it, partition).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Partition {
     /// Source, by its position in the config.
     pub source: u16,
@@ -22,7 +24,11 @@ pub struct Partition {
 impl Partition {
     /// A partition of a source that has one topic.
     pub const fn new(source: u16, index: u32) -> Self {
-        Self { source, topic: 0, index }
+        Self {
+            source,
+            topic: 0,
+            index,
+        }
     }
 }
 

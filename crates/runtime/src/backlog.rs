@@ -14,7 +14,12 @@ impl Backlog for OutboxBacklog {
     fn pending(&self, sink: &str, limit: usize) -> Vec<Pending> {
         let outbox = lock(&self.0);
         let items = outbox.pending(sink).take(limit);
-        items.map(|item| Pending { seq: item.seq, incident: item.incident }).collect()
+        items
+            .map(|item| Pending {
+                seq: item.seq,
+                incident: item.incident,
+            })
+            .collect()
     }
 
     fn len(&self, sink: &str) -> usize {
@@ -22,10 +27,14 @@ impl Backlog for OutboxBacklog {
     }
 
     fn delivered(&self, sink: &str, seq: u64) -> Result<(), String> {
-        lock(&self.0).delivered(sink, seq).map_err(|error| error.to_string())
+        lock(&self.0)
+            .delivered(sink, seq)
+            .map_err(|error| error.to_string())
     }
 
     fn save(&self) -> Result<(), String> {
-        lock(&self.0).save_cursors().map_err(|error| error.to_string())
+        lock(&self.0)
+            .save_cursors()
+            .map_err(|error| error.to_string())
     }
 }

@@ -20,13 +20,19 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// Over a sink.
     pub fn new(sink: DeadLetterSink) -> Self {
-        Self { sink, names: Mutex::default() }
+        Self {
+            sink,
+            names: Mutex::default(),
+        }
     }
 
     /// Tells a topic's name and format, for the headers.
     pub(crate) fn name(&self, partition: Partition, topic: &str, format: &str) {
         let mut names = lock(&self.names);
-        let at = Partition { index: 0, ..partition };
+        let at = Partition {
+            index: 0,
+            ..partition
+        };
         if !names.iter().any(|(known, _, _)| *known == at) {
             names.push((at, topic.to_owned(), format.to_owned()));
         }
@@ -34,14 +40,26 @@ impl DeadLetters {
 
     /// Sends a record that was refused, byte for byte; waits while too many are under way.
     pub(crate) fn put(&self, partition: Partition, record: &Record<'_>, refusal: &Refusal) {
-        let at = Partition { index: 0, ..partition };
+        let at = Partition {
+            index: 0,
+            ..partition
+        };
         let names = lock(&self.names);
         let (topic, format) = names
             .iter()
             .find(|(known, _, _)| *known == at)
-            .map_or_else(Default::default, |(_, topic, format)| (topic.clone(), format.clone()));
+            .map_or_else(Default::default, |(_, topic, format)| {
+                (topic.clone(), format.clone())
+            });
         drop(names);
-        debug!(topic, partition = partition.index, offset = record.offset, reason = refusal.code, detail = refusal.detail, "record refused");
+        debug!(
+            topic,
+            partition = partition.index,
+            offset = record.offset,
+            reason = refusal.code,
+            detail = refusal.detail,
+            "record refused"
+        );
         let headers: Vec<_> = record.headers().collect();
         let letter = DeadLetter {
             reason: refusal.code,
@@ -65,7 +83,11 @@ impl DeadLetters {
                 }
             }
         }
-        warn!(topic, offset = record.offset, "a record that could not be used is in no dead-letter topic");
+        warn!(
+            topic,
+            offset = record.offset,
+            "a record that could not be used is in no dead-letter topic"
+        );
     }
 
     /// Takes delivery reports.
@@ -80,7 +102,10 @@ impl DeadLetters {
             self.sink.serve(Duration::from_millis(20));
         }
         if self.sink.in_flight() > 0 {
-            warn!(left = self.sink.in_flight(), "dead letters were still on their way");
+            warn!(
+                left = self.sink.in_flight(),
+                "dead letters were still on their way"
+            );
         }
     }
 }

@@ -33,9 +33,24 @@ impl Directory {
 
     /// Learns of a source's topic with so many partitions; its partitions.
     pub(crate) fn learn(&mut self, source: u16, topic: &str, partitions: u32) -> Vec<Partition> {
-        let next = self.topics.values().filter(|(s, _)| *s == source).map(|(_, t)| t + 1).max().unwrap_or(0);
-        let (source, number) = *self.topics.entry(topic.to_owned()).or_insert((source, next));
-        let all: Vec<_> = (0..partitions).map(|index| Partition { source, topic: number, index }).collect();
+        let next = self
+            .topics
+            .values()
+            .filter(|(s, _)| *s == source)
+            .map(|(_, t)| t + 1)
+            .max()
+            .unwrap_or(0);
+        let (source, number) = *self
+            .topics
+            .entry(topic.to_owned())
+            .or_insert((source, next));
+        let all: Vec<_> = (0..partitions)
+            .map(|index| Partition {
+                source,
+                topic: number,
+                index,
+            })
+            .collect();
         self.expected.extend(&all);
         all
     }
@@ -43,7 +58,11 @@ impl Directory {
     /// The partition of a topic that is known.
     pub(crate) fn partition(&self, at: &TopicPartition) -> Option<Partition> {
         let (source, topic) = *self.topics.get(&at.topic)?;
-        Some(Partition { source, topic, index: at.partition })
+        Some(Partition {
+            source,
+            topic,
+            index: at.partition,
+        })
     }
 
     /// Source and number of a topic.
@@ -54,7 +73,10 @@ impl Directory {
     /// Name of a partition's topic.
     pub(crate) fn topic_name(&self, partition: Partition) -> Option<&str> {
         let of = |at: &(u16, u16)| *at == (partition.source, partition.topic);
-        self.topics.iter().find(|(_, at)| of(at)).map(|(name, _)| name.as_str())
+        self.topics
+            .iter()
+            .find(|(_, at)| of(at))
+            .map(|(name, _)| name.as_str())
     }
 
     /// Where a partition that nobody has read yet begins.

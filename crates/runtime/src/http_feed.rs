@@ -30,7 +30,11 @@ pub struct HttpQueue {
 impl HttpQueue {
     /// A queue of at most so many bytes.
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, inner: Mutex::default(), filled: Condvar::new() }
+        Self {
+            max_bytes,
+            inner: Mutex::default(),
+            filled: Condvar::new(),
+        }
     }
 
     /// Offers a body; `false` where there is no room now.
@@ -40,7 +44,11 @@ impl HttpQueue {
             return false;
         }
         inner.1 += bytes.len();
-        inner.0.push_back(Body { format, bytes, received });
+        inner.0.push_back(Body {
+            format,
+            bytes,
+            received,
+        });
         self.filled.notify_one();
         true
     }

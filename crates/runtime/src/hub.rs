@@ -60,12 +60,20 @@ impl WorkerState {
         self.bytes += raw.payload.len() as u64;
         let source = raw.partition.source;
         // A stamp that was lowered before, and mattered, is the same on every reading.
-        let stamp = if self.lowered.is_empty() { None } else { self.lowered.remove(&(raw.partition, raw.offset)) };
-        let result = self.feeders[source as usize].feed(raw, Some(stamp.unwrap_or(now)), &mut self.intake);
+        let stamp = if self.lowered.is_empty() {
+            None
+        } else {
+            self.lowered.remove(&(raw.partition, raw.offset))
+        };
+        let result =
+            self.feeders[source as usize].feed(raw, Some(stamp.unwrap_or(now)), &mut self.intake);
         if let Some(facts) = self.facts.get_mut(&raw.partition) {
             (facts.quiet_since, facts.at_end, facts.reachable) = (now, false, true);
             if facts.first.is_none() {
-                let watermark = self.intake.clock(raw.partition).map(PartitionClock::watermark);
+                let watermark = self
+                    .intake
+                    .clock(raw.partition)
+                    .map(PartitionClock::watermark);
                 facts.first = watermark.filter(|watermark| *watermark > Timestamp::MIN);
             }
         }
@@ -78,14 +86,26 @@ impl WorkerState {
     /// Reads a partition from here on.
     pub(crate) fn join(&mut self, partition: Partition, clock: PartitionClock, now: Timestamp) {
         self.intake.join(partition, clock);
-        self.facts.insert(partition, Facts { at_end: false, reachable: true, quiet_since: now, first: None, lag: None });
+        self.facts.insert(
+            partition,
+            Facts {
+                at_end: false,
+                reachable: true,
+                quiet_since: now,
+                first: None,
+                lag: None,
+            },
+        );
     }
 
     /// Hands on what was fed: to the own shard at once, to the others by their rings.
     pub(crate) fn hand_over(&mut self) {
         self.said.extend(self.intake.take_said());
         for (partition, _, refusal) in self.intake.take_refused() {
-            *self.refusals.entry((partition.source, refusal.code)).or_default() += 1;
+            *self
+                .refusals
+                .entry((partition.source, refusal.code))
+                .or_default() += 1;
         }
         let own = self.index;
         for (to, batch) in self.intake.batches().iter_mut().enumerate() {
@@ -97,7 +117,13 @@ impl WorkerState {
                 batch.clear();
             } else {
                 let intake = batch.intake;
-                let full = std::mem::replace(batch, Batch { intake, ..Batch::default() });
+                let full = std::mem::replace(
+                    batch,
+                    Batch {
+                        intake,
+                        ..Batch::default()
+                    },
+                );
                 self.backlog.push((to, full));
             }
         }
@@ -134,7 +160,13 @@ impl WorkerState {
 
     /// Share of the fullest outbound ring that is in use.
     pub(crate) fn ring_fill(&self) -> f64 {
-        let used = self.outbound.iter().flatten().map(|ring| RING - ring.slots()).max().unwrap_or(0);
+        let used = self
+            .outbound
+            .iter()
+            .flatten()
+            .map(|ring| RING - ring.slots())
+            .max()
+            .unwrap_or(0);
         used as f64 / RING as f64
     }
 }
@@ -156,9 +188,15 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// A hub of workers whose rings are laid.
-    pub(crate) fn new(parts: Vec<(Intake, Shard, Vec<Feeder>)>, directory: Directory, rules: Vec<TimeRules>) -> Self {
+    pub(crate) fn new(
+        parts: Vec<(Intake, Shard, Vec<Feeder>)>,
+        directory: Directory,
+        rules: Vec<TimeRules>,
+    ) -> Self {
         let count = parts.len();
-        let mut outbound: Vec<Vec<_>> = (0..count).map(|_| (0..count).map(|_| None).collect()).collect();
+        let mut outbound: Vec<Vec<_>> = (0..count)
+            .map(|_| (0..count).map(|_| None).collect())
+            .collect();
         let mut inbound: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for (from, row) in outbound.iter_mut().enumerate() {
             for (to, slot) in row.iter_mut().enumerate().filter(|(to, _)| *to != from) {
@@ -167,24 +205,29 @@ impl Hub {
                 inbound[to].push(consumer);
             }
         }
-        let states = parts.into_iter().zip(outbound).zip(inbound).enumerate().map(|(index, ((part, outbound), inbound))| {
-            let (intake, shard, feeders) = part;
-            Arc::new(Mutex::new(WorkerState {
-                intake,
-                shard,
-                feeders,
-                facts: BTreeMap::new(),
-                joined: Vec::new(),
-                said: Vec::new(),
-                refusals: BTreeMap::new(),
-                bytes: 0,
-                lowered: BTreeMap::new(),
-                outbound,
-                backlog: Vec::new(),
-                inbound,
-                index,
-            }))
-        });
+        let states = parts
+            .into_iter()
+            .zip(outbound)
+            .zip(inbound)
+            .enumerate()
+            .map(|(index, ((part, outbound), inbound))| {
+                let (intake, shard, feeders) = part;
+                Arc::new(Mutex::new(WorkerState {
+                    intake,
+                    shard,
+                    feeders,
+                    facts: BTreeMap::new(),
+                    joined: Vec::new(),
+                    said: Vec::new(),
+                    refusals: BTreeMap::new(),
+                    bytes: 0,
+                    lowered: BTreeMap::new(),
+                    outbound,
+                    backlog: Vec::new(),
+                    inbound,
+                    index,
+                }))
+            });
         Self {
             workers: states.collect(),
             directory: Mutex::new(directory),
@@ -211,8 +254,11 @@ impl Hub {
     /// Waits for the bell, at most so long.
     pub(crate) fn wait(&self, at_most: Duration) {
         let rung = lock(&self.bell.0);
-        let (mut rung, _) =
-            self.bell.1.wait_timeout_while(rung, at_most, |rung| !*rung).unwrap_or_else(PoisonError::into_inner);
+        let (mut rung, _) = self
+            .bell
+            .1
+            .wait_timeout_while(rung, at_most, |rung| !*rung)
+            .unwrap_or_else(PoisonError::into_inner);
         *rung = false;
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use foghorn_eval::clock::PartitionClock;
 use foghorn_ingest::{Raw, SourceConfig};
-use foghorn_kafka::{Consumer, Event, KafkaError, Position, Record, Start, StartAt, TopicPartition};
+use foghorn_kafka::{
+    Consumer, Event, KafkaError, Position, Record, Start, StartAt, TopicPartition,
+};
 use foghorn_model::{Partition, Refusal, Timestamp};
 use tracing::{debug, error, info, warn};
 
@@ -49,10 +51,16 @@ impl StartAt for Starter {
         directory.agreed(false);
         let mut positions = Vec::new();
         for at in partitions {
-            let Some(partition) = directory.partition(at) else { continue };
+            let Some(partition) = directory.partition(at) else {
+                continue;
+            };
             for worker in &mut workers {
                 if let Some(clock) = worker.intake.leave(partition) {
-                    positions.push(Position { topic: at.topic.clone(), partition: at.partition, offset: clock.next_offset });
+                    positions.push(Position {
+                        topic: at.topic.clone(),
+                        partition: at.partition,
+                        offset: clock.next_offset,
+                    });
                     worker.facts.remove(&partition);
                     directory.park(partition, clock);
                 }
@@ -120,7 +128,14 @@ impl KafkaWorker {
 
     /// Reads one batch; whether some of it found no room.
     fn read(&mut self) -> (Result<usize, KafkaError>, bool) {
-        let Self { consumer, state, hub, topics, dead_letters, .. } = self;
+        let Self {
+            consumer,
+            state,
+            hub,
+            topics,
+            dead_letters,
+            ..
+        } = self;
         let mut guard = None;
         let mut now = Timestamp::MIN;
         let result = consumer.poll_batch(BATCH, POLL, &mut |record| {
@@ -128,13 +143,21 @@ impl KafkaWorker {
                 now = wall();
                 lock(state)
             });
-            let Some(Some((source, topic))) = topics.get(record.topic.0 as usize).copied() else { return };
-            let partition = Partition { source, topic, index: record.partition };
+            let Some(Some((source, topic))) = topics.get(record.topic.0 as usize).copied() else {
+                return;
+            };
+            let partition = Partition {
+                source,
+                topic,
+                index: record.partition,
+            };
             if let Err(refusal) = feed(state, partition, record, now) {
                 dead_letters.put(partition, record, &refusal);
             }
         });
-        let Some(mut state) = guard else { return (result, false) };
+        let Some(mut state) = guard else {
+            return (result, false);
+        };
         state.hand_over();
         state.drain();
         let stuck = !state.push_backlog();
@@ -162,20 +185,47 @@ impl KafkaWorker {
         match event {
             Event::Assigned(partitions) => self.assigned(&partitions),
             Event::Revoked { partitions, lost } => {
-                info!(worker = self.index, partitions = partitions.len(), lost, "partitions revoked");
+                info!(
+                    worker = self.index,
+                    partitions = partitions.len(),
+                    lost,
+                    "partitions revoked"
+                );
                 self.paused.clear();
             }
-            Event::EndOfPartition { topic, partition, offset } => {
-                let Some(Some((source, number))) = self.topics.get(topic.0 as usize).copied() else { return };
-                let partition = Partition { source, topic: number, index: partition };
+            Event::EndOfPartition {
+                topic,
+                partition,
+                offset,
+            } => {
+                let Some(Some((source, number))) = self.topics.get(topic.0 as usize).copied()
+                else {
+                    return;
+                };
+                let partition = Partition {
+                    source,
+                    topic: number,
+                    index: partition,
+                };
                 let mut state = lock(&self.state);
-                let here = state.intake.clock(partition).is_some_and(|clock| clock.next_offset >= offset);
+                let here = state
+                    .intake
+                    .clock(partition)
+                    .is_some_and(|clock| clock.next_offset >= offset);
                 if let Some(facts) = state.facts.get_mut(&partition) {
                     (facts.at_end, facts.reachable) = (here, true);
                 }
             }
-            Event::PartitionError { partition, code, text, .. } => {
-                error!(worker = self.index, partition, code, text, "partition cannot be read");
+            Event::PartitionError {
+                partition,
+                code,
+                text,
+                ..
+            } => {
+                error!(
+                    worker = self.index,
+                    partition, code, text, "partition cannot be read"
+                );
             }
             Event::Error { fatal, code, text } => {
                 if fatal {
@@ -188,7 +238,11 @@ impl KafkaWorker {
     }
 
     fn assigned(&mut self, partitions: &[TopicPartition]) {
-        info!(worker = self.index, partitions = partitions.len(), "partitions assigned");
+        info!(
+            worker = self.index,
+            partitions = partitions.len(),
+            "partitions assigned"
+        );
         if let Err(error) = learn_topics(&mut *self.consumer, &self.sources, &self.hub) {
             warn!(%error, "the cluster's topics could not be listed");
         }
@@ -201,7 +255,15 @@ impl KafkaWorker {
         for (name, at) in names.iter().zip(&self.topics) {
             if let Some((source, topic)) = *at {
                 let format = self.sources[source as usize].format.name();
-                self.dead_letters.name(Partition { source, topic, index: 0 }, name, format);
+                self.dead_letters.name(
+                    Partition {
+                        source,
+                        topic,
+                        index: 0,
+                    },
+                    name,
+                    format,
+                );
             }
         }
         for at in partitions {
@@ -213,7 +275,11 @@ impl KafkaWorker {
                 // The topic grew: it joins at its first offset, pinned to the highest closed tick.
                 let highest = Timestamp(self.hub.highest_closed.load(Ordering::Acquire));
                 state.joined.push((partition, at.topic.clone(), 0));
-                PartitionClock::new(self.hub.rules[partition.source as usize], 0, vec![(0, highest)])
+                PartitionClock::new(
+                    self.hub.rules[partition.source as usize],
+                    0,
+                    vec![(0, highest)],
+                )
             });
             state.join(partition, clock, now);
         }
@@ -227,11 +293,21 @@ impl KafkaWorker {
     fn look(&mut self, now: Timestamp) {
         let mut state = lock(&self.state);
         for lag in self.consumer.lags() {
-            let Some(Some((source, topic))) = self.topics.get(lag.topic.0 as usize).copied() else { continue };
-            let partition = Partition { source, topic, index: lag.partition };
-            let Some(next) = state.intake.clock(partition).map(|clock| clock.next_offset) else { continue };
+            let Some(Some((source, topic))) = self.topics.get(lag.topic.0 as usize).copied() else {
+                continue;
+            };
+            let partition = Partition {
+                source,
+                topic,
+                index: lag.partition,
+            };
+            let Some(next) = state.intake.clock(partition).map(|clock| clock.next_offset) else {
+                continue;
+            };
             let paused = self.paused.contains(&partition);
-            let Some(facts) = state.facts.get_mut(&partition) else { continue };
+            let Some(facts) = state.facts.get_mut(&partition) else {
+                continue;
+            };
             if facts.reachable && !lag.reachable {
                 facts.quiet_since = now;
             }
@@ -257,12 +333,24 @@ impl KafkaWorker {
             let directory = lock(&self.hub.directory);
             partitions
                 .into_iter()
-                .filter_map(|p| directory.topic_name(*p).map(|name| TopicPartition::new(name, p.index)))
+                .filter_map(|p| {
+                    directory
+                        .topic_name(*p)
+                        .map(|name| TopicPartition::new(name, p.index))
+                })
                 .collect()
         };
         let pause = names(wanted.difference(&self.paused).collect());
-        let resume = names(self.paused.difference(&wanted).filter(|p| mine.contains(p)).collect());
-        let done = self.consumer.pause(&pause).and_then(|()| self.consumer.resume(&resume));
+        let resume = names(
+            self.paused
+                .difference(&wanted)
+                .filter(|p| mine.contains(p))
+                .collect(),
+        );
+        let done = self
+            .consumer
+            .pause(&pause)
+            .and_then(|()| self.consumer.resume(&resume));
         match done {
             Ok(()) => self.paused = wanted,
             Err(error) => warn!(%error, "pausing failed"),
@@ -278,7 +366,11 @@ impl KafkaWorker {
             .filter_map(|partition| {
                 let offset = state.intake.clock(*partition)?.next_offset;
                 let topic = directory.topic_name(*partition)?.to_owned();
-                Some(Position { topic, partition: partition.index, offset })
+                Some(Position {
+                    topic,
+                    partition: partition.index,
+                    offset,
+                })
             })
             .collect();
         drop(directory);
@@ -289,7 +381,12 @@ impl KafkaWorker {
     }
 }
 
-fn feed(state: &mut WorkerState, partition: Partition, record: &Record<'_>, now: Timestamp) -> Result<(), Refusal> {
+fn feed(
+    state: &mut WorkerState,
+    partition: Partition,
+    record: &Record<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let (mut content_type, mut content_encoding) = (None, None);
     for (name, value) in record.headers() {
         let slot = match name {
@@ -312,7 +409,11 @@ fn feed(state: &mut WorkerState, partition: Partition, record: &Record<'_>, now:
 }
 
 /// Lists what the sources' subscriptions cover.
-pub(crate) fn learn_topics(consumer: &mut dyn Consumer, sources: &[SourceConfig], hub: &Hub) -> Result<(), KafkaError> {
+pub(crate) fn learn_topics(
+    consumer: &mut dyn Consumer,
+    sources: &[SourceConfig],
+    hub: &Hub,
+) -> Result<(), KafkaError> {
     for (source, config) in sources.iter().enumerate() {
         for wanted in config.topics.iter().chain(&config.topic_regex) {
             for (topic, partitions) in consumer.partitions(wanted)? {

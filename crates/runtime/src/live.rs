@@ -17,9 +17,7 @@ use foghorn_eval::clock::PartitionClock;
 use foghorn_eval::intake::Intake;
 use foghorn_eval::shard::{Progress, Shard};
 use foghorn_ingest::{Feeder, KafkaConfig, SourceConfig};
-use foghorn_kafka::{
-    Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer, TopicPartition,
-};
+use foghorn_kafka::{Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer, TopicPartition};
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
 use foghorn_rules::{LoadOptions, Source};
 use foghorn_store::{Outbox, SignalLog, StoreError};
@@ -125,8 +123,15 @@ pub enum LiveError {
 
 /// What the brain's thread is asked to do.
 enum Ask {
-    Reload { catalog: Arc<Catalog>, files: Vec<RuleFile>, done: mpsc::Sender<()> },
-    Command { command: Command, done: mpsc::Sender<()> },
+    Reload {
+        catalog: Arc<Catalog>,
+        files: Vec<RuleFile>,
+        done: mpsc::Sender<()>,
+    },
+    Command {
+        command: Command,
+        done: mpsc::Sender<()>,
+    },
 }
 
 /// A handle to ask things of a running runtime. Cheap to clone.
@@ -146,7 +151,15 @@ impl Handle {
     /// Puts new rules in force; returns when they are.
     pub fn reload(&self, catalog: Arc<Catalog>, files: Vec<RuleFile>) {
         let (done, wait) = mpsc::channel();
-        if self.asks.send(Ask::Reload { catalog, files, done }).is_ok() {
+        if self
+            .asks
+            .send(Ask::Reload {
+                catalog,
+                files,
+                done,
+            })
+            .is_ok()
+        {
             self.hub.ring();
             // An error says that the runtime has ended: then there is nothing to wait for.
             let _ended = wait.recv();
@@ -191,8 +204,14 @@ impl Live {
         let view = Arc::new(View::default());
         let frontier = History::read(&entries);
         // Recover under the rules that the log says were in force; then reload.
-        let logged = frontier.files.as_ref().filter(|files| **files != config.rule_files);
-        let catalog = logged.map_or_else(|| Arc::clone(&config.catalog), |files| catalog_of(files, &config.load_options));
+        let logged = frontier
+            .files
+            .as_ref()
+            .filter(|files| **files != config.rule_files);
+        let catalog = logged.map_or_else(
+            || Arc::clone(&config.catalog),
+            |files| catalog_of(files, &config.load_options),
+        );
         let reload = logged.map(|_| (Arc::clone(&config.catalog), config.rule_files.clone()));
         for catalog in [&catalog, &config.catalog] {
             catalog.name_sources(config.sources.iter().map(|source| source.name.clone()));
@@ -202,12 +221,20 @@ impl Live {
 
         let reach_ms = catalog.longest_reach_ms().min(MAX_REACH_MS);
         let kafka = config.kafka.as_ref();
-        let kafka_workers = if kafka.is_some() { config.workers.max(1) } else { 0 };
+        let kafka_workers = if kafka.is_some() {
+            config.workers.max(1)
+        } else {
+            0
+        };
         let total = kafka_workers + usize::from(config.http.is_some());
         let rules: Vec<_> = config.sources.iter().map(time_rules).collect();
         let parts = (0..total).map(|i| {
             let intake = Intake::new(i as u16, total, Arc::clone(&catalog));
-            (intake, Shard::new(Arc::clone(&catalog)), config.sources.iter().map(Feeder::new).collect())
+            (
+                intake,
+                Shard::new(Arc::clone(&catalog)),
+                config.sources.iter().map(Feeder::new).collect(),
+            )
         });
         let hub = Arc::new(Hub::new(parts.collect(), Directory::default(), rules));
         let dead_letters = Arc::new(config.dead_letters);
@@ -225,16 +252,31 @@ impl Live {
         let mut consumers: Vec<Box<dyn Consumer + Send>> = Vec::new();
         if let Some(kafka) = kafka {
             for worker in 0..kafka_workers {
-                consumers.push(join_group(kafka, &config.properties, &sources, worker, &hub)?);
+                consumers.push(join_group(
+                    kafka,
+                    &config.properties,
+                    &sources,
+                    worker,
+                    &hub,
+                )?);
             }
             for (partition, topic) in &history.topics {
                 lock(&hub.directory).remember(topic, *partition);
             }
-            let planner = Planner { kafka, sources: &sources, hub: &hub, history: &history, reach_ms, start: config.start };
+            let planner = Planner {
+                kafka,
+                sources: &sources,
+                hub: &hub,
+                history: &history,
+                reach_ms,
+                start: config.start,
+            };
             planner.plan(&mut *consumers[0], begin, now, &mut first_entries)?;
         }
         if history.files.is_none() {
-            first_entries.push(Entry::Rules { files: config.rule_files.clone() });
+            first_entries.push(Entry::Rules {
+                files: config.rule_files.clone(),
+            });
         }
         if history.start.is_none() {
             match config.start {
@@ -247,12 +289,24 @@ impl Live {
             let partition = Partition::new(*source as u16, 0);
             let offset = history.positions.get(&partition).copied().unwrap_or(0);
             if history.joined(partition).is_none() {
-                let pin = Pin { partition, offset, tick: Timestamp::MIN };
-                first_entries.push(Entry::Join { pin, topic: String::new() });
+                let pin = Pin {
+                    partition,
+                    offset,
+                    tick: Timestamp::MIN,
+                };
+                first_entries.push(Entry::Join {
+                    pin,
+                    topic: String::new(),
+                });
             }
             let pins = pins_of(&history, partition);
             let mut clock = PartitionClock::new(hub.rules[*source], offset, pins);
-            if let Some(closed) = history.groups.values().filter_map(|group| group.closed).max() {
+            if let Some(closed) = history
+                .groups
+                .values()
+                .filter_map(|group| group.closed)
+                .max()
+            {
                 // What came by HTTP before is gone: ticks that were closed do not wait for it.
                 clock.pin(closed);
             }
@@ -316,7 +370,14 @@ impl Live {
             on_ready: Box::new(on_ready),
         };
         let brain = spawn("brain".to_owned(), move || loop_.run(&first_entries))?;
-        Ok(Self { handle: Handle { hub, asks }, view, outbox, brain, workers, dead_letters })
+        Ok(Self {
+            handle: Handle { hub, asks },
+            view,
+            outbox,
+            brain,
+            workers,
+            dead_letters,
+        })
     }
 
     /// A handle to it.
@@ -360,7 +421,10 @@ impl Live {
 
 /// The rules of files that a log holds: they loaded once.
 fn catalog_of(files: &[RuleFile], options: &LoadOptions) -> Arc<Catalog> {
-    let sources: Vec<_> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
+    let sources: Vec<_> = files
+        .iter()
+        .map(|file| Source::new(&file.path, &file.text))
+        .collect();
     let (rules, problems) = foghorn_rules::load(&sources, options);
     for problem in problems.iter().filter(|problem| problem.is_error()) {
         warn!(%problem, "a rule that was in force no longer loads");
@@ -370,7 +434,11 @@ fn catalog_of(files: &[RuleFile], options: &LoadOptions) -> Arc<Catalog> {
 
 /// What the log says was decided and the outbox never got: the crash came in between.
 fn catch_up(outbox: &mut Outbox, view: &View) -> Result<(), StoreError> {
-    let mut latest: Vec<_> = view.incidents.iter().map(|entry| Incident::clone(entry.value())).collect();
+    let mut latest: Vec<_> = view
+        .incidents
+        .iter()
+        .map(|entry| Incident::clone(entry.value()))
+        .collect();
     latest.sort_by_key(|incident| (incident.updated_at, incident.id));
     if outbox.append(&latest)? > 0 {
         outbox.sync()?;
@@ -381,8 +449,14 @@ fn catch_up(outbox: &mut Outbox, view: &View) -> Result<(), StoreError> {
 /// No restart reads further back than this: 31 days.
 const MAX_REACH_MS: i64 = 31 * 86_400_000;
 
-fn spawn<T: Send + 'static>(name: String, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, LiveError> {
-    std::thread::Builder::new().name(name).spawn(work).map_err(|error| LiveError::Thread(format!("no thread could be started: {error}")))
+fn spawn<T: Send + 'static>(
+    name: String,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, LiveError> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map_err(|error| LiveError::Thread(format!("no thread could be started: {error}")))
 }
 
 fn join_group(
@@ -399,11 +473,19 @@ fn join_group(
         .collect();
     let mut config = ConsumerConfig::new(properties.clone(), &kafka.group, &topics);
     config.instance = (!kafka.instance.is_empty()).then(|| format!("{}-{worker}", kafka.instance));
-    Ok(Box::new(RdConsumer::join(&config, Box::new(Starter::new(Arc::clone(hub))))?))
+    Ok(Box::new(RdConsumer::join(
+        &config,
+        Box::new(Starter::new(Arc::clone(hub))),
+    )?))
 }
 
 fn pins_of(history: &History, partition: Partition) -> Vec<(Offset, Timestamp)> {
-    history.pins.iter().filter(|pin| pin.partition == partition).map(|pin| (pin.offset, pin.tick)).collect()
+    history
+        .pins
+        .iter()
+        .filter(|pin| pin.partition == partition)
+        .map(|pin| (pin.offset, pin.tick))
+        .collect()
 }
 
 /// Decides where each partition begins.
@@ -453,13 +535,19 @@ impl Planner<'_> {
         entries: &mut Vec<Entry>,
     ) -> Result<(), LiveError> {
         let at = |partition: &Partition| TopicPartition::new(topic, partition.index);
-        let by_time: BTreeMap<_, _> = if self.start == StartFrom::Window && self.history.start.is_none() {
-            let from = now - self.reach_ms - self.sources[partitions[0].source as usize].allowed_lateness_ms();
-            let wanted: Vec<_> = partitions.iter().map(at).collect();
-            consumer.offsets_for_time(&wanted, from.ms())?.into_iter().collect()
-        } else {
-            BTreeMap::new()
-        };
+        let by_time: BTreeMap<_, _> =
+            if self.start == StartFrom::Window && self.history.start.is_none() {
+                let from = now
+                    - self.reach_ms
+                    - self.sources[partitions[0].source as usize].allowed_lateness_ms();
+                let wanted: Vec<_> = partitions.iter().map(at).collect();
+                consumer
+                    .offsets_for_time(&wanted, from.ms())?
+                    .into_iter()
+                    .collect()
+            } else {
+                BTreeMap::new()
+            };
         for partition in partitions {
             if lock(&self.hub.directory).is_planned(*partition) {
                 continue;
@@ -468,21 +556,48 @@ impl Planner<'_> {
             let rules = self.hub.rules[partition.source as usize];
             let offset = match (self.history.joined(*partition), begin) {
                 (Some(joined), Some(begin)) => {
-                    let wanted = self.history.rewind(*partition, begin, rules.allowed_lateness_ms).unwrap_or(joined);
+                    let wanted = self
+                        .history
+                        .rewind(*partition, begin, rules.allowed_lateness_ms)
+                        .unwrap_or(joined);
                     if wanted < low {
-                        warn!(topic, partition = partition.index, wanted, low, "Kafka no longer keeps what the windows need: they come back shorter");
+                        warn!(
+                            topic,
+                            partition = partition.index,
+                            wanted,
+                            low,
+                            "Kafka no longer keeps what the windows need: they come back shorter"
+                        );
                     }
                     wanted.max(low)
                 }
                 _ => match self.start {
                     StartFrom::Earliest => low,
                     StartFrom::Latest => end,
-                    StartFrom::Window => by_time.get(&at(partition)).copied().flatten().unwrap_or(end).max(low),
+                    StartFrom::Window => by_time
+                        .get(&at(partition))
+                        .copied()
+                        .flatten()
+                        .unwrap_or(end)
+                        .max(low),
                 },
             };
             if self.history.joined(*partition).is_none() {
-                let tick = self.history.groups.values().filter_map(|group| group.closed).max().unwrap_or(Timestamp::MIN);
-                entries.push(Entry::Join { pin: Pin { partition: *partition, offset, tick }, topic: topic.to_owned() });
+                let tick = self
+                    .history
+                    .groups
+                    .values()
+                    .filter_map(|group| group.closed)
+                    .max()
+                    .unwrap_or(Timestamp::MIN);
+                entries.push(Entry::Join {
+                    pin: Pin {
+                        partition: *partition,
+                        offset,
+                        tick,
+                    },
+                    topic: topic.to_owned(),
+                });
             }
             let clock = PartitionClock::new(rules, offset, pins_of(self.history, *partition));
             lock(&self.hub.directory).plan(*partition, clock);
@@ -571,7 +686,11 @@ impl BrainLoop {
                     entries.push(Entry::Command(command));
                     waiting.push(done);
                 }
-                Ask::Reload { catalog, files, done } => {
+                Ask::Reload {
+                    catalog,
+                    files,
+                    done,
+                } => {
                     self.reload = None;
                     self.reload(&catalog, files, &mut workers, &mut entries);
                     waiting.push(done);
@@ -581,14 +700,31 @@ impl BrainLoop {
         for worker in &mut workers {
             for (partition, topic, offset) in worker.joined.drain(..) {
                 let tick = Timestamp(hub.highest_closed.load(Ordering::Acquire));
-                entries.push(Entry::Join { pin: Pin { partition, offset, tick }, topic });
+                entries.push(Entry::Join {
+                    pin: Pin {
+                        partition,
+                        offset,
+                        tick,
+                    },
+                    topic,
+                });
             }
         }
         for worker in &mut workers {
-            for (partition, offset, stamp) in worker.feeders.iter_mut().flat_map(Feeder::take_lowered) {
+            for (partition, offset, stamp) in
+                worker.feeders.iter_mut().flat_map(Feeder::take_lowered)
+            {
                 // What the log holds already is read again.
-                if self.logged.get(&partition).is_none_or(|logged| offset >= *logged) {
-                    entries.push(Entry::Lowered { partition, offset, stamp });
+                if self
+                    .logged
+                    .get(&partition)
+                    .is_none_or(|logged| offset >= *logged)
+                {
+                    entries.push(Entry::Lowered {
+                        partition,
+                        offset,
+                        stamp,
+                    });
                 }
             }
         }
@@ -599,7 +735,10 @@ impl BrainLoop {
             self.reload(&catalog, files, &mut workers, &mut entries);
         }
         let sources = self.sources(&workers);
-        let said = workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.said)).collect();
+        let said = workers
+            .iter_mut()
+            .flat_map(|worker| std::mem::take(&mut worker.said))
+            .collect();
         let complete = lock(&hub.directory).missing() == 0 && !sources.partitions.is_empty();
         if complete && !self.started {
             self.begin(&workers, &mut entries);
@@ -611,12 +750,25 @@ impl BrainLoop {
             let began = Instant::now();
             let advance = self.brain.advance(said, &sources, &mut shards, wall);
             self.metrics.evaluated(&advance, began.elapsed());
-            busy = advance.entries.iter().any(|entry| matches!(entry, Entry::Tick { .. })) || !advance.wanted.is_empty();
+            busy = advance
+                .entries
+                .iter()
+                .any(|entry| matches!(entry, Entry::Tick { .. }))
+                || !advance.wanted.is_empty();
             entries.extend(advance.entries);
             for (partition, (tick, skip)) in advance.wanted {
-                let pinned = workers.iter_mut().find_map(|worker| worker.intake.pin(partition, tick));
+                let pinned = workers
+                    .iter_mut()
+                    .find_map(|worker| worker.intake.pin(partition, tick));
                 if let Some(offset) = pinned {
-                    self.brain.pinned(Pin { partition, offset, tick }, skip);
+                    self.brain.pinned(
+                        Pin {
+                            partition,
+                            offset,
+                            tick,
+                        },
+                        skip,
+                    );
                 }
             }
         } else if !said.is_empty() {
@@ -624,7 +776,9 @@ impl BrainLoop {
             workers[0].said.splice(0..0, said);
         }
         self.pause(&sources);
-        let highest = (0..self.brain.core().catalog().rules.groups.len()).filter_map(|g| self.brain.core().closed(g)).max();
+        let highest = (0..self.brain.core().catalog().rules.groups.len())
+            .filter_map(|g| self.brain.core().closed(g))
+            .max();
         if let Some(highest) = highest {
             hub.highest_closed.fetch_max(highest.ms(), Ordering::AcqRel);
         }
@@ -640,9 +794,19 @@ impl BrainLoop {
     /// The first tick of a start at the earliest record: when every partition has either shown
     /// one or is at its end. Time begins where the oldest of those first records stands, however
     /// far was read since.
-    fn begin(&mut self, workers: &[std::sync::MutexGuard<'_, WorkerState>], entries: &mut Vec<Entry>) {
-        let facts: Vec<_> = workers.iter().flat_map(|worker| worker.facts.values()).collect();
-        if facts.iter().any(|facts| facts.first.is_none() && !facts.at_end) {
+    fn begin(
+        &mut self,
+        workers: &[std::sync::MutexGuard<'_, WorkerState>],
+        entries: &mut Vec<Entry>,
+    ) {
+        let facts: Vec<_> = workers
+            .iter()
+            .flat_map(|worker| worker.facts.values())
+            .collect();
+        if facts
+            .iter()
+            .any(|facts| facts.first.is_none() && !facts.at_end)
+        {
             return;
         }
         if let Some(origin) = facts.iter().filter_map(|facts| facts.first).min() {
@@ -662,29 +826,44 @@ impl BrainLoop {
                 let seen = workers.iter().enumerate().map(|(shard, owner)| {
                     let progress = owner.shard.progress_of(*partition);
                     let own = worker.intake.clock(*partition).filter(|_| shard == reader);
-                    progress.or_else(|| own.map(|clock| Progress { next_offset: clock.next_offset, watermark: clock.watermark() }))
+                    progress.or_else(|| {
+                        own.map(|clock| Progress {
+                            next_offset: clock.next_offset,
+                            watermark: clock.watermark(),
+                        })
+                    })
                 });
-                let Some(progress) = seen.flatten().reduce(least) else { continue };
+                let Some(progress) = seen.flatten().reduce(least) else {
+                    continue;
+                };
                 let state = PartitionState {
                     progress,
                     at_end: facts.at_end,
                     reachable: facts.reachable,
                     quiet_since: facts.quiet_since,
-                    allowed_lateness_ms: self.hub.rules[partition.source as usize].allowed_lateness_ms,
+                    allowed_lateness_ms: self.hub.rules[partition.source as usize]
+                        .allowed_lateness_ms,
                     logged_offset: self.logged.get(partition).copied().unwrap_or(0),
                 };
                 partitions.insert(*partition, state);
             }
         }
         self.last_known.clone_from(&partitions);
-        Sources { partitions, names: self.names.clone() }
+        Sources {
+            partitions,
+            names: self.names.clone(),
+        }
     }
 
     /// Pauses partitions that are far ahead of the slowest group.
     fn pause(&self, sources: &Sources) {
         let core = self.brain.core();
-        let slowest = (0..core.catalog().rules.groups.len()).map(|group| core.next_tick(group)).min();
-        let Some(slowest) = slowest.filter(|tick| *tick > Timestamp::MIN && self.started) else { return };
+        let slowest = (0..core.catalog().rules.groups.len())
+            .map(|group| core.next_tick(group))
+            .min();
+        let Some(slowest) = slowest.filter(|tick| *tick > Timestamp::MIN && self.started) else {
+            return;
+        };
         let mut paused = lock(&self.hub.paused);
         for (partition, state) in &sources.partitions {
             let ahead_ms = state.progress.watermark - slowest;
@@ -757,12 +936,22 @@ impl BrainLoop {
         let state = match partial_ms {
             None => {
                 self.was_complete = true;
-                if self.started { Ok(()) } else { Err("waiting for the first records".to_owned()) }
+                if self.started {
+                    Ok(())
+                } else {
+                    Err("waiting for the first records".to_owned())
+                }
             }
             Some(ms) if !self.was_complete && ms >= self.settle_ms => {
-                return Err(LiveError::Partial { group: self.group.clone(), missing, expected });
+                return Err(LiveError::Partial {
+                    group: self.group.clone(),
+                    missing,
+                    expected,
+                });
             }
-            Some(_) => Err(format!("{missing} of {expected} partitions are not assigned to this instance")),
+            Some(_) => Err(format!(
+                "{missing} of {expected} partitions are not assigned to this instance"
+            )),
         };
         if self.ready.as_ref() != Some(&state) {
             if let (Err(why), true) = (&state, self.was_complete) {
@@ -780,9 +969,23 @@ impl BrainLoop {
         self.measures = self.measures.wrapping_add(1);
         let sum_bytes = self.measures % 15 == 1;
         let workers = self.hub.lock_all();
-        let topics = |partition: Partition| lock(&self.hub.directory).topic_name(partition).unwrap_or("http").to_owned();
-        self.metrics.queue(self.http.as_ref().map_or(0.0, |queue| queue.fill()), lock(&self.outbox).held());
-        self.metrics.measure(&workers, &self.names, topics, &self.brain, self.log.bytes(), sum_bytes);
+        let topics = |partition: Partition| {
+            lock(&self.hub.directory)
+                .topic_name(partition)
+                .unwrap_or("http")
+                .to_owned()
+        };
+        self.metrics.queue(
+            self.http.as_ref().map_or(0.0, |queue| queue.fill()),
+            lock(&self.outbox).held(),
+        );
+        self.metrics.measure(
+            &workers,
+            &self.names,
+            topics,
+            &self.brain,
+            self.log.bytes(),
+            sum_bytes,
+        );
     }
 }
-

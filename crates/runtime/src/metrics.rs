@@ -3,8 +3,8 @@
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use foghorn_eval::intake::IntakeStats;
 use foghorn_engine::{Advance, Brain, Entry};
+use foghorn_eval::intake::IntakeStats;
 use foghorn_model::{Incident, Partition, Signal, Timestamp};
 use prometheus::core::Collector;
 use prometheus::{
@@ -56,41 +56,124 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
-        let gauges = |name: &str, help: &str, labels: &[&str]| register(&registry, IntGaugeVec::new(Opts::new(name, help), labels)?);
-        let floats = |name: &str, help: &str, labels: &[&str]| register(&registry, GaugeVec::new(Opts::new(name, help), labels)?);
-        let counters = |name: &str, help: &str, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels)?);
-        let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
-        let fine = vec![0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
-        let evaluation = HistogramOpts::new("foghorn_rule_evaluation_seconds", "Time that closing the ticks that were due took.").buckets(fine);
-        let latency = HistogramOpts::new("foghorn_event_to_decision_seconds", "Event time of a signal to its being written down.").buckets(buckets);
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        let floats = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, GaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(
+                &registry,
+                IntCounterVec::new(Opts::new(name, help), labels)?,
+            )
+        };
+        let buckets = vec![
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+        ];
+        let fine = vec![
+            0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
+        ];
+        let evaluation = HistogramOpts::new(
+            "foghorn_rule_evaluation_seconds",
+            "Time that closing the ticks that were due took.",
+        )
+        .buckets(fine);
+        let latency = HistogramOpts::new(
+            "foghorn_event_to_decision_seconds",
+            "Event time of a signal to its being written down.",
+        )
+        .buckets(buckets);
         Ok(Self {
-            lag: gauges("foghorn_kafka_consumer_lag", "Records between position and end of a partition.", &["topic", "partition"])?,
-            watermark_age: floats("foghorn_watermark_age_seconds", "Wall time less the watermark of a partition.", &["topic", "partition"])?,
-            waiting: gauge("foghorn_partitions_waited_for", "Partitions that hold a tick back.")?,
+            lag: gauges(
+                "foghorn_kafka_consumer_lag",
+                "Records between position and end of a partition.",
+                &["topic", "partition"],
+            )?,
+            watermark_age: floats(
+                "foghorn_watermark_age_seconds",
+                "Wall time less the watermark of a partition.",
+                &["topic", "partition"],
+            )?,
+            waiting: gauge(
+                "foghorn_partitions_waited_for",
+                "Partitions that hold a tick back.",
+            )?,
             records: gauge("foghorn_records_total", "Records read.")?,
             samples: gauge("foghorn_samples_total", "Samples decoded.")?,
-            samples_unnamed: gauge("foghorn_samples_unnamed_total", "Samples of series that no rule names.")?,
-            samples_late: gauge("foghorn_late_events_total", "Samples and log records at or below their partition's watermark.")?,
-            samples_ahead: gauge("foghorn_ahead_events_total", "Samples too far ahead of their record's stamp to move the watermark.")?,
-            samples_refused_ahead: gauge("foghorn_refused_ahead_events_total", "Samples refused for being more than 10 minutes ahead of their record's stamp.")?,
+            samples_unnamed: gauge(
+                "foghorn_samples_unnamed_total",
+                "Samples of series that no rule names.",
+            )?,
+            samples_late: gauge(
+                "foghorn_late_events_total",
+                "Samples and log records at or below their partition's watermark.",
+            )?,
+            samples_ahead: gauge(
+                "foghorn_ahead_events_total",
+                "Samples too far ahead of their record's stamp to move the watermark.",
+            )?,
+            samples_refused_ahead: gauge(
+                "foghorn_refused_ahead_events_total",
+                "Samples refused for being more than 10 minutes ahead of their record's stamp.",
+            )?,
             log_records: gauge("foghorn_log_records_total", "Log records decoded.")?,
-            log_hits: gauge("foghorn_log_hits_total", "Log records that passed a log query, once per query.")?,
+            log_hits: gauge(
+                "foghorn_log_hits_total",
+                "Log records that passed a log query, once per query.",
+            )?,
             bytes: gauge("foghorn_bytes_total", "Payload bytes read.")?,
-            decode_errors: gauges("foghorn_decode_errors_total", "Records, or parts of them, that could not be used.", &["source", "reason"])?,
+            decode_errors: gauges(
+                "foghorn_decode_errors_total",
+                "Records, or parts of them, that could not be used.",
+                &["source", "reason"],
+            )?,
             series: gauge("foghorn_series", "Series in memory.")?,
-            series_recorded: gauge("foghorn_series_recorded", "Series that rules recorded, in memory.")?,
-            window_bytes: gauge("foghorn_series_bytes", "Bytes of the series in memory, labels included.")?,
+            series_recorded: gauge(
+                "foghorn_series_recorded",
+                "Series that rules recorded, in memory.",
+            )?,
+            window_bytes: gauge(
+                "foghorn_series_bytes",
+                "Bytes of the series in memory, labels included.",
+            )?,
             ticks: gauge("foghorn_ticks_total", "Ticks closed.")?,
-            tick_age: floats("foghorn_group_tick_age_seconds", "Wall time less the last closed tick of a rule group.", &["group"])?,
+            tick_age: floats(
+                "foghorn_group_tick_age_seconds",
+                "Wall time less the last closed tick of a rule group.",
+                &["group"],
+            )?,
             evaluations: gauge("foghorn_rule_evaluations_total", "Rule evaluations.")?,
-            evaluation_failures: gauge("foghorn_rule_evaluation_failures_total", "Rule evaluations that failed.")?,
-            ring_fill: register(&registry, Gauge::new("foghorn_ring_fill_ratio", "Share in use of the fullest ring between workers.")?)?,
+            evaluation_failures: gauge(
+                "foghorn_rule_evaluation_failures_total",
+                "Rule evaluations that failed.",
+            )?,
+            ring_fill: register(
+                &registry,
+                Gauge::new(
+                    "foghorn_ring_fill_ratio",
+                    "Share in use of the fullest ring between workers.",
+                )?,
+            )?,
             log_bytes: gauge("foghorn_signal_log_bytes", "Bytes of the signal log.")?,
             signals: counters("foghorn_signals_total", "Signals written down.", &["kind"])?,
-            incidents: counters("foghorn_incident_revisions_total", "Incident revisions, by what they are about.", &["event"])?,
+            incidents: counters(
+                "foghorn_incident_revisions_total",
+                "Incident revisions, by what they are about.",
+                &["event"],
+            )?,
             evaluation: register(&registry, Histogram::with_opts(evaluation)?)?,
-            http_queue_fill: register(&registry, Gauge::new("foghorn_http_queue_fill_ratio", "Share in use of the queue behind the HTTP receivers.")?)?,
-            outbox: gauge("foghorn_outbox_revisions", "Incident revisions that some sink has not delivered.")?,
+            http_queue_fill: register(
+                &registry,
+                Gauge::new(
+                    "foghorn_http_queue_fill_ratio",
+                    "Share in use of the queue behind the HTTP receivers.",
+                )?,
+            )?,
+            outbox: gauge(
+                "foghorn_outbox_revisions",
+                "Incident revisions that some sink has not delivered.",
+            )?,
             event_to_decision: register(&registry, Histogram::with_opts(latency)?)?,
             registry,
         })
@@ -103,7 +186,11 @@ impl Metrics {
 
     pub(crate) fn evaluated(&self, advance: &Advance, took: Duration) {
         self.waiting.set(advance.waiting.len() as i64);
-        if advance.entries.iter().any(|entry| matches!(entry, Entry::Tick { .. })) {
+        if advance
+            .entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Tick { .. }))
+        {
             self.evaluation.observe(took.as_secs_f64());
         }
     }
@@ -115,7 +202,9 @@ impl Metrics {
 
     pub(crate) fn wrote(&self, entries: &[Entry], incidents: &[Incident], now: Timestamp) {
         for entry in entries {
-            let (Entry::Tick { signals, .. } | Entry::Arrival { signals, .. }) = entry else { continue };
+            let (Entry::Tick { signals, .. } | Entry::Arrival { signals, .. }) = entry else {
+                continue;
+            };
             for signal in signals {
                 let (kind, at) = match signal {
                     Signal::Transition(transition) => (transition.kind.code(), transition.at),
@@ -123,7 +212,8 @@ impl Metrics {
                     Signal::Evidence(evidence) => ("evidence", evidence.onset),
                 };
                 self.signals.with_label_values(&[kind]).inc();
-                self.event_to_decision.observe((now - at).max(0) as f64 / 1e3);
+                self.event_to_decision
+                    .observe((now - at).max(0) as f64 / 1e3);
             }
         }
         for incident in incidents {
@@ -142,11 +232,17 @@ impl Metrics {
         sum_bytes: bool,
     ) {
         if sum_bytes {
-            let bytes: usize = workers.iter().map(|worker| worker.shard.stats().bytes).sum();
+            let bytes: usize = workers
+                .iter()
+                .map(|worker| worker.shard.stats().bytes)
+                .sum();
             self.window_bytes.set(bytes as i64);
         }
         let now = wall();
-        let counts = workers.iter().map(|worker| worker.intake.stats()).fold(IntakeStats::default(), sum);
+        let counts = workers
+            .iter()
+            .map(|worker| worker.intake.stats())
+            .fold(IntakeStats::default(), sum);
         for (gauge, value) in [
             (&self.records, counts.records),
             (&self.samples, counts.samples),
@@ -157,7 +253,13 @@ impl Metrics {
             (&self.log_records, counts.log_records),
             (&self.log_hits, counts.log_hits),
             (&self.bytes, workers.iter().map(|worker| worker.bytes).sum()),
-            (&self.series, workers.iter().map(|worker| worker.shard.counts().series as u64).sum()),
+            (
+                &self.series,
+                workers
+                    .iter()
+                    .map(|worker| worker.shard.counts().series as u64)
+                    .sum(),
+            ),
             (&self.series_recorded, brain.core().recorded_series() as u64),
             (&self.ticks, brain.core().stats().ticks),
             (&self.evaluations, brain.core().stats().evaluations),
@@ -166,32 +268,52 @@ impl Metrics {
         ] {
             gauge.set(value as i64);
         }
-        self.ring_fill.set(workers.iter().map(|worker| worker.ring_fill()).fold(0.0, f64::max));
+        self.ring_fill.set(
+            workers
+                .iter()
+                .map(|worker| worker.ring_fill())
+                .fold(0.0, f64::max),
+        );
         for worker in workers {
             for ((source, reason), count) in &worker.refusals {
                 let name = names.get(*source as usize).map_or("", String::as_str);
-                self.decode_errors.with_label_values(&[name, *reason]).set(*count as i64);
+                self.decode_errors
+                    .with_label_values(&[name, *reason])
+                    .set(*count as i64);
             }
             for (partition, facts) in &worker.facts {
                 let (topic, index) = (topic(*partition), partition.index.to_string());
                 if let Some(lag) = facts.lag {
-                    self.lag.with_label_values(&[topic.as_str(), index.as_str()]).set(lag);
+                    self.lag
+                        .with_label_values(&[topic.as_str(), index.as_str()])
+                        .set(lag);
                 }
-                if let Some(clock) = worker.intake.clock(*partition).filter(|clock| clock.high() > Timestamp::MIN) {
+                if let Some(clock) = worker
+                    .intake
+                    .clock(*partition)
+                    .filter(|clock| clock.high() > Timestamp::MIN)
+                {
                     let age = (now - clock.watermark()) as f64 / 1e3;
-                    self.watermark_age.with_label_values(&[topic.as_str(), index.as_str()]).set(age);
+                    self.watermark_age
+                        .with_label_values(&[topic.as_str(), index.as_str()])
+                        .set(age);
                 }
             }
         }
         for group in brain.core().groups() {
             if let Some(tick) = group.last_tick {
-                self.tick_age.with_label_values(&[&*group.name]).set((now - tick) as f64 / 1e3);
+                self.tick_age
+                    .with_label_values(&[&*group.name])
+                    .set((now - tick) as f64 / 1e3);
             }
         }
     }
 }
 
-fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }

@@ -42,7 +42,11 @@ pub struct Layout {
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { shards: 1, intakes: 1, patience: Patience::default() }
+        Self {
+            shards: 1,
+            intakes: 1,
+            patience: Patience::default(),
+        }
     }
 }
 
@@ -82,7 +86,9 @@ impl Pipeline {
             intakes: (0..layout.intakes)
                 .map(|i| Intake::new(i as u16, layout.shards, Arc::clone(&catalog)))
                 .collect(),
-            shards: (0..layout.shards).map(|_| Shard::new(Arc::clone(&catalog))).collect(),
+            shards: (0..layout.shards)
+                .map(|_| Shard::new(Arc::clone(&catalog)))
+                .collect(),
             brain,
             said: Vec::new(),
             lowered: BTreeMap::new(),
@@ -119,11 +125,26 @@ impl Pipeline {
 
     /// Begins to read a partition at an offset, with the pins that a log holds for it. `logged` is
     /// the highest position that the log holds for it.
-    pub fn join(&mut self, partition: Partition, offset: Offset, pins: &[Pin], logged: Offset, wall: Timestamp) {
+    pub fn join(
+        &mut self,
+        partition: Partition,
+        offset: Offset,
+        pins: &[Pin],
+        logged: Offset,
+        wall: Timestamp,
+    ) {
         let rules = self.rules[partition.source as usize];
-        let own = pins.iter().filter(|pin| pin.partition == partition).map(|pin| (pin.offset, pin.tick)).collect();
-        self.reader(partition).join(partition, PartitionClock::new(rules, offset, own));
-        let progress = Progress { next_offset: offset, watermark: Timestamp::MIN };
+        let own = pins
+            .iter()
+            .filter(|pin| pin.partition == partition)
+            .map(|pin| (pin.offset, pin.tick))
+            .collect();
+        self.reader(partition)
+            .join(partition, PartitionClock::new(rules, offset, own));
+        let progress = Progress {
+            next_offset: offset,
+            watermark: Timestamp::MIN,
+        };
         let state = PartitionState {
             progress,
             at_end: false,
@@ -141,8 +162,16 @@ impl Pipeline {
     /// The record could not be decoded; the flow goes on.
     pub fn feed(&mut self, raw: &Raw<'_>, now: Option<Timestamp>) -> Result<(), Refusal> {
         let at = raw.partition.index as usize % self.intakes.len();
-        let first_read = self.lowered.get(&(raw.partition, raw.offset)).copied().or(now);
-        let result = self.feeders[raw.partition.source as usize].feed(raw, first_read, &mut self.intakes[at]);
+        let first_read = self
+            .lowered
+            .get(&(raw.partition, raw.offset))
+            .copied()
+            .or(now);
+        let result = self.feeders[raw.partition.source as usize].feed(
+            raw,
+            first_read,
+            &mut self.intakes[at],
+        );
         if let (Some(state), Some(now)) = (self.sources.partitions.get_mut(&raw.partition), now) {
             (state.quiet_since, state.at_end) = (now, false);
         }
@@ -164,7 +193,9 @@ impl Pipeline {
     /// The watermark of a partition.
     pub fn watermark(&self, partition: Partition) -> Option<Timestamp> {
         let at = partition.index as usize % self.intakes.len();
-        self.intakes[at].clock(partition).map(PartitionClock::watermark)
+        self.intakes[at]
+            .clock(partition)
+            .map(PartitionClock::watermark)
     }
 
     /// Moves what was fed into the shards.
@@ -185,7 +216,10 @@ impl Pipeline {
         }
         for (partition, state) in &mut self.sources.partitions {
             let seen = self.shards.iter().filter_map(|shard| {
-                shard.progress().find(|(known, _)| known == partition).map(|(_, progress)| progress)
+                shard
+                    .progress()
+                    .find(|(known, _)| known == partition)
+                    .map(|(_, progress)| progress)
             });
             if let Some(least) = seen.reduce(least) {
                 state.progress = least;
@@ -198,21 +232,36 @@ impl Pipeline {
         let mut step = Step::default();
         for (partition, offset, stamp) in self.feeders.iter_mut().flat_map(Feeder::take_lowered) {
             if !self.lowered.contains_key(&(partition, offset)) {
-                step.entries.push(Entry::Lowered { partition, offset, stamp });
+                step.entries.push(Entry::Lowered {
+                    partition,
+                    offset,
+                    stamp,
+                });
             }
         }
         loop {
             self.settle();
             let said = std::mem::take(&mut self.said);
             let mut shards: Vec<_> = self.shards.iter_mut().collect();
-            let Advance { entries, wanted, waiting } = self.brain.advance(said, &self.sources, &mut shards, wall);
+            let Advance {
+                entries,
+                wanted,
+                waiting,
+            } = self.brain.advance(said, &self.sources, &mut shards, wall);
             step.incidents.extend(self.brain.fold(&entries));
             let idle = entries.is_empty() && wanted.is_empty();
             step.entries.extend(entries);
             step.waiting = waiting;
             for (partition, (tick, skip)) in wanted {
                 if let Some(offset) = self.reader(partition).pin(partition, tick) {
-                    self.brain.pinned(Pin { partition, offset, tick }, skip);
+                    self.brain.pinned(
+                        Pin {
+                            partition,
+                            offset,
+                            tick,
+                        },
+                        skip,
+                    );
                 }
             }
             if idle {
@@ -223,33 +272,48 @@ impl Pipeline {
 
     /// Parts of records that were refused since the last call.
     pub fn take_refused(&mut self) -> Vec<(Partition, Offset, Refusal)> {
-        self.intakes.iter_mut().flat_map(Intake::take_refused).collect()
+        self.intakes
+            .iter_mut()
+            .flat_map(Intake::take_refused)
+            .collect()
     }
 
     /// Counts of all intakes.
     pub fn intake_stats(&self) -> IntakeStats {
-        self.intakes.iter().map(Intake::stats).fold(IntakeStats::default(), sum)
+        self.intakes
+            .iter()
+            .map(Intake::stats)
+            .fold(IntakeStats::default(), sum)
     }
 
     /// Counts of all shards.
     pub fn shard_stats(&self) -> ShardStats {
-        self.shards.iter().map(Shard::stats).fold(ShardStats::default(), |a, b| ShardStats {
-            series: a.series + b.series,
-            bytes: a.bytes + b.bytes,
-            samples: a.samples + b.samples,
-            late: a.late + b.late,
-        })
+        self.shards
+            .iter()
+            .map(Shard::stats)
+            .fold(ShardStats::default(), |a, b| ShardStats {
+                series: a.series + b.series,
+                bytes: a.bytes + b.bytes,
+                samples: a.samples + b.samples,
+                late: a.late + b.late,
+            })
     }
 }
 
 /// How a source treats time.
 pub fn time_rules(source: &SourceConfig) -> TimeRules {
-    TimeRules { allowed_lateness_ms: source.allowed_lateness_ms(), max_ahead_ms: source.max_ahead.0 }
+    TimeRules {
+        allowed_lateness_ms: source.allowed_lateness_ms(),
+        max_ahead_ms: source.max_ahead.0,
+    }
 }
 
 /// What every shard has seen of a partition.
 pub(crate) fn least(a: Progress, b: Progress) -> Progress {
-    Progress { next_offset: a.next_offset.min(b.next_offset), watermark: a.watermark.min(b.watermark) }
+    Progress {
+        next_offset: a.next_offset.min(b.next_offset),
+        watermark: a.watermark.min(b.watermark),
+    }
 }
 
 /// Adds up two intakes' counts.

@@ -21,14 +21,20 @@ fn rules_of(seed: u64) -> &'static str {
 }
 
 /// A live run's log against replays of the same records under the log's decisions.
-fn check_interleavings(seed: u64, rules: &str, trouble: Trouble) -> Result<usize, String> {
-    let world = World::random(seed, rules, 150_000);
+fn check_interleavings(seed: u64, rules: &str, trouble: Trouble, end_ms: i64) -> Result<usize, String> {
+    let world = World::random(seed, rules, end_ms);
     let mut rng = Rng::new(seed ^ 0xfeed);
     let mut run = Run::start(&world, layout(&mut rng, PATIENCE));
     run.go(&mut rng, trouble);
     let told = run.told();
     for n in 0..2 {
         let again = replay(&world, &run.log, &mut rng);
+        if std::env::var("DBG").is_ok() {
+            for ((g, t), text) in &told.ticks { let o = again.ticks.get(&(g.clone(), *t)).map_or("-", |s| s.as_str());
+                println!("{} {} {} {}", if o == text { " " } else { "X" }, g.name, t, text); if o != text { println!("            AGAIN {o}"); } }
+            for e in &run.log { if let Entry::Pin(p) = e { println!("PIN {p:?}"); } if let Entry::Blind{..} = e { println!("{e:?}"); } if let Entry::Join{..} = e { println!("{e:?}"); }
+              if let Entry::Read { positions } = e { println!("READ {positions:?}"); } if let Entry::Tick{group,tick,..} = e { println!("TICK {} {}", group.name, tick);} }
+        }
         if let Some(difference) = told.differs(&again) {
             return Err(format!("seed {seed}, {} crashes, replay {n}: {difference}", run.crashes));
         }
@@ -38,7 +44,7 @@ fn check_interleavings(seed: u64, rules: &str, trouble: Trouble) -> Result<usize
 
 fn check_all(seeds: std::ops::Range<u64>, check: impl Fn(u64) -> Result<usize, String>) {
     let (mut words, mut bad, count) = (0, Vec::new(), seeds.end - seeds.start);
-    for seed in seeds {
+    for seed in seeds.filter(|s| std::env::var("SEED").map_or(true, |t| t == s.to_string())) {
         let begun = std::time::Instant::now();
         let result = check(seed);
         println!("seed {seed}: {:?} {:?}", begun.elapsed(), result.as_ref().map_err(|e| e.chars().take(900).collect::<String>()));
@@ -53,17 +59,17 @@ fn check_all(seeds: std::ops::Range<u64>, check: impl Fn(u64) -> Result<usize, S
 
 #[test]
 fn no_interleaving_changes_a_signal() {
-    check_all(0..160, |seed| check_interleavings(seed, rules_of(seed), Trouble::default()));
+    check_all(0..160, |seed| check_interleavings(seed, rules_of(seed), Trouble::default(), 150_000));
 }
 
 #[test]
 fn nor_do_partitions_that_go_out_of_reach() {
     let trouble = Trouble { unreachable: true, ..Trouble::default() };
-    check_all(0..60, |seed| check_interleavings(seed, rules_of(seed), trouble));
+    check_all(0..60, |seed| check_interleavings(seed, rules_of(seed), trouble, 150_000));
 }
 
 #[test]
 fn no_crash_says_anything_twice_or_otherwise() {
     let trouble = Trouble { crashes: 1, unreachable: true };
-    check_all(0..120, |seed| check_interleavings(seed, [RANGES, RANGES, INSTANTS][seed as usize % 3], trouble));
+    check_all(0..120, |seed| check_interleavings(seed, [RANGES, RANGES, INSTANTS][seed as usize % 3], trouble, 360_000));
 }

@@ -37,7 +37,13 @@ pub struct RuleAlerts {
     active: BTreeMap<Fingerprint, ActiveAlert>,
     /// From an element's labels to the alert's, for those that are rendered up to date.
     by_element: FingerprintMap<Fingerprint, Fingerprint>,
+    /// Firing alerts that ended for want of data, with when: the first good value after that is
+    /// their all-clear.
+    doubtful: BTreeMap<Fingerprint, (Timestamp, ActiveAlert)>,
 }
+
+/// An alert that ended for want of data is forgotten after so long, in milliseconds.
+const DOUBT_MS: i64 = 86_400_000;
 
 /// A hit whose alert is known.
 struct Found {
@@ -97,15 +103,19 @@ impl RuleAlerts {
             });
         }
         let mut changes = Vec::new();
-        self.end_missing(
-            &keys,
-            keep_firing_ms,
-            at,
-            &mut Base::new(base),
-            |alert, reason| {
-                changes.push(alert.ended(&name, at, reason));
-            },
-        );
+        let mut base = Base::new(base);
+        self.settle(&keys, at, &mut base, |alert, reason| {
+            changes.push(alert.ended(&name, at, reason));
+        });
+        let mut doubtful = Vec::new();
+        self.end_missing(&keys, keep_firing_ms, at, &mut base, |alert, reason| {
+            if alert.is_firing() && reason == Reason::NoData {
+                doubtful.push(alert.clone());
+            }
+            changes.push(alert.ended(&name, at, reason));
+        });
+        self.doubtful
+            .extend(doubtful.into_iter().map(|alert| (alert.labels.fingerprint(), (at, alert))));
         for found in found {
             self.hold(found, rule, for_ms, at, |alert, kind| {
                 changes.push(alert.transition(&name, kind, at, alert.reason.clone()));
@@ -133,6 +143,11 @@ impl RuleAlerts {
     /// Puts an alert back as it was. Its annotations are rendered anew at the next tick.
     pub fn restore(&mut self, alert: ActiveAlert) {
         self.active.insert(alert.labels.fingerprint(), alert);
+    }
+
+    /// Takes over what another state of the same rule was in doubt about.
+    pub fn doubt_as(&mut self, other: Self) {
+        self.doubtful = other.doubtful;
     }
 
     /// Has everything rendered anew at the next tick: to be called when the rule's annotations or
@@ -183,6 +198,28 @@ impl RuleAlerts {
             hit,
             fresh: Some((labels, annotations)),
         }
+    }
+
+    /// Says the all-clear of alerts that ended for want of data and have a good value now.
+    fn settle(
+        &mut self,
+        keys: &BTreeSet<Fingerprint>,
+        at: Timestamp,
+        base: &mut Base<'_>,
+        mut cleared: impl FnMut(&ActiveAlert, Reason),
+    ) {
+        self.doubtful.retain(|key, (since, alert)| {
+            if keys.contains(key) || at - *since > DOUBT_MS {
+                return false;
+            }
+            match base.end_of(&alert.element) {
+                Reason::NoData => true,
+                reason => {
+                    cleared(alert, reason);
+                    false
+                }
+            }
+        });
     }
 
     /// Ends what has no hit, unless it is kept firing.

@@ -162,6 +162,22 @@ fn keeps_firing() {
 }
 
 #[test]
+fn a_good_value_after_missing_data_is_the_all_clear() {
+    check(
+        &rule(0, 0),
+        0,
+        &[
+            ("a=7 b=7", "a firing condition_true, b firing condition_true"),
+            ("b=7", "a resolved no_data"),
+            ("", "b resolved no_data"),
+            ("a=2", "a resolved condition_false"),
+            ("a=2 b=8", "b firing condition_true"),
+            ("a=2 b=1", "b resolved condition_false"),
+        ],
+    );
+}
+
+#[test]
 fn a_limit_ends_everything() {
     let ticks = [
         (

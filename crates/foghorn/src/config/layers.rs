@@ -36,14 +36,19 @@ fn value(json: &serde_json::Value) -> Value {
         },
         Json::String(text) => ValueKind::String(text.clone()),
         Json::Array(items) => ValueKind::Array(items.iter().map(value).collect()),
-        Json::Object(map) => ValueKind::Table(map.iter().map(|(key, item)| (key.clone(), value(item))).collect()),
+        Json::Object(map) => ValueKind::Table(
+            map.iter()
+                .map(|(key, item)| (key.clone(), value(item)))
+                .collect(),
+        ),
     };
     Value::new(None, kind)
 }
 
 /// Reads a configuration file, and lays environment and `KEY=VALUE` settings over it.
 pub(crate) fn load(path: &Path, set: &[String]) -> anyhow::Result<Config> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
     let name = path.display().to_string();
     let (parsed, problems) = parse(&name, &text);
     // What the layers may still mend is judged after them.
@@ -53,18 +58,32 @@ pub(crate) fn load(path: &Path, set: &[String]) -> anyhow::Result<Config> {
         }
         bail!("{name} has {} problem(s)", problems.len());
     }
-    let tree: serde_json::Value = if text.trim().is_empty() { serde_json::Value::Null } else { serde_saphyr::from_str(&text)? };
-    let environment = Environment::with_prefix("FOGHORN").prefix_separator("__").separator("__").try_parsing(true);
-    let mut builder = config::Config::builder().add_source(Yaml(tree)).add_source(environment);
+    let tree: serde_json::Value = if text.trim().is_empty() {
+        serde_json::Value::Null
+    } else {
+        serde_saphyr::from_str(&text)?
+    };
+    let environment = Environment::with_prefix("FOGHORN")
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true);
+    let mut builder = config::Config::builder()
+        .add_source(Yaml(tree))
+        .add_source(environment);
     for setting in set {
         let Some((key, value)) = setting.split_once('=') else {
             bail!("--set {setting}: write KEY=VALUE");
         };
-        builder = builder.set_override(key, value).with_context(|| format!("--set {setting}"))?;
+        builder = builder
+            .set_override(key, value)
+            .with_context(|| format!("--set {setting}"))?;
     }
     let config: Config = builder.build()?.try_deserialize().map_err(|error| {
         let (message, hint) = explain(&error.to_string());
-        anyhow::anyhow!("{message}{}", hint.map(|hint| format!(": {hint}")).unwrap_or_default())
+        anyhow::anyhow!(
+            "{message}{}",
+            hint.map(|hint| format!(": {hint}")).unwrap_or_default()
+        )
     })?;
     let problems = super::problems(&config, &name, &text);
     for problem in &problems {

@@ -131,7 +131,10 @@ impl RulesConfig {
             SlotChoice::Zero => Slots::Zero,
             SlotChoice::Prometheus => Slots::Prometheus,
         };
-        options.external_labels = external.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+        options.external_labels = external
+            .iter()
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect();
         options
     }
 }
@@ -173,7 +176,10 @@ pub(crate) struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::default(), level: "info".to_owned() }
+        Self {
+            format: LogFormat::default(),
+            level: "info".to_owned(),
+        }
     }
 }
 
@@ -213,28 +219,65 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut problem = |needle: &str, message: String, hint: &str| {
         let at = text.find(needle).unwrap_or(0);
-        found.push(Diagnostic::error("config", path, text, at..word_end(text, at), message).with_hint(Some(hint)));
+        found.push(
+            Diagnostic::error("config", path, text, at..word_end(text, at), message)
+                .with_hint(Some(hint)),
+        );
     };
-    let reads_kafka = config.sources.iter().any(|source| !source.topics.is_empty() || source.topic_regex.is_some());
-    if reads_kafka && config.kafka.brokers.is_empty() && !config.kafka.properties.contains_key("bootstrap.servers") {
-        problem("sources", "sources read topics, but no cluster is named".to_owned(), "add `kafka: {brokers: host:9092, group: foghorn}`");
+    let reads_kafka = config
+        .sources
+        .iter()
+        .any(|source| !source.topics.is_empty() || source.topic_regex.is_some());
+    if reads_kafka
+        && config.kafka.brokers.is_empty()
+        && !config.kafka.properties.contains_key("bootstrap.servers")
+    {
+        problem(
+            "sources",
+            "sources read topics, but no cluster is named".to_owned(),
+            "add `kafka: {brokers: host:9092, group: foghorn}`",
+        );
     }
     if reads_kafka && config.kafka.group.is_empty() {
-        problem("kafka", "the cluster needs a consumer group".to_owned(), "add `group: foghorn` under `kafka:`");
+        problem(
+            "kafka",
+            "the cluster needs a consumer group".to_owned(),
+            "add `group: foghorn` under `kafka:`",
+        );
     }
     for source in &config.sources {
         if source.topics.is_empty() && source.topic_regex.is_none() {
-            problem(&source.name, format!("source {:?} names no topic", source.name), "add `topics: [..]` or `topic_regex: ^..`");
+            problem(
+                &source.name,
+                format!("source {:?} names no topic", source.name),
+                "add `topics: [..]` or `topic_regex: ^..`",
+            );
         }
-        if source.topic_regex.as_ref().is_some_and(|regex| !regex.starts_with('^')) {
-            problem("topic_regex", format!("topic_regex of source {:?} must begin with ^", source.name), "librdkafka takes a pattern only with a leading ^");
+        if source
+            .topic_regex
+            .as_ref()
+            .is_some_and(|regex| !regex.starts_with('^'))
+        {
+            problem(
+                "topic_regex",
+                format!("topic_regex of source {:?} must begin with ^", source.name),
+                "librdkafka takes a pattern only with a leading ^",
+            );
         }
     }
     if config.sources.is_empty() && !config.receivers.enabled {
-        problem("", "nothing is read: no sources, and receivers are off".to_owned(), "add a source, or set `receivers: {enabled: true}`");
+        problem(
+            "",
+            "nothing is read: no sources, and receivers are off".to_owned(),
+            "add a source, or set `receivers: {enabled: true}`",
+        );
     }
     if let Err(error) = config.correlate.validate() {
-        problem("correlate", error.to_string(), "see the defaults in the README");
+        problem(
+            "correlate",
+            error.to_string(),
+            "see the defaults in the README",
+        );
     }
     found
 }
@@ -246,7 +289,11 @@ fn explain(error: &str) -> (String, Option<String>) {
         let known = known_names(error);
         let hint = diagnostic::did_you_mean(given, known.iter().copied())
             .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
-        let what = if error.contains("variant") { "value" } else { "key" };
+        let what = if error.contains("variant") {
+            "value"
+        } else {
+            "key"
+        };
         return (format!("unknown {what} `{given}`"), Some(hint));
     }
     (error.to_owned(), None)
@@ -255,20 +302,38 @@ fn explain(error: &str) -> (String, Option<String>) {
 /// The names that an error says were expected: parsers differ in how they quote them.
 fn known_names(error: &str) -> Vec<&str> {
     let expected = error.split_once("expected ").map_or("", |(_, names)| names);
-    let names = expected.split_once(" at line").map_or(expected, |(names, _)| names);
+    let names = expected
+        .split_once(" at line")
+        .map_or(expected, |(names, _)| names);
     let names = names.strip_prefix("one of ").unwrap_or(names);
-    names.split([',', ' ', '`']).filter(|name| !name.is_empty() && *name != "or").collect()
+    names
+        .split([',', ' ', '`'])
+        .filter(|name| !name.is_empty() && *name != "or")
+        .collect()
 }
 
 fn offset(text: &str, line: usize, column: usize) -> usize {
-    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
     let rest = &text[start.min(text.len())..];
-    start + rest.char_indices().nth(column.saturating_sub(1)).map_or(0, |(at, _)| at)
+    start
+        + rest
+            .char_indices()
+            .nth(column.saturating_sub(1))
+            .map_or(0, |(at, _)| at)
 }
 
 fn word_end(text: &str, start: usize) -> usize {
     let rest = &text[start.min(text.len())..];
-    start + rest.find(|c: char| c.is_whitespace() || c == ':' || c == ',').unwrap_or(rest.len()).max(1).min(rest.len())
+    start
+        + rest
+            .find(|c: char| c.is_whitespace() || c == ':' || c == ',')
+            .unwrap_or(rest.len())
+            .max(1)
+            .min(rest.len())
 }
 
 /// Paths in a config are relative to the file that names them.
@@ -287,20 +352,37 @@ mod tests {
         let (_, problems) = parse("foghorn.yaml", text);
         let got: Vec<_> = problems
             .iter()
-            .map(|p| format!("{}:{}: {} ({})", p.line, p.column, p.message, p.hint.as_deref().unwrap_or("-")))
+            .map(|p| {
+                format!(
+                    "{}:{}: {} ({})",
+                    p.line,
+                    p.column,
+                    p.message,
+                    p.hint.as_deref().unwrap_or("-")
+                )
+            })
             .collect();
         assert_eq!(got.join("\n"), expect);
     }
 
     #[test]
     fn a_small_config_is_fine() {
-        check("kafka: {brokers: 'localhost:9092', group: fog}\nsources:\n  - {name: m, topics: [otlp_metrics], format: otlp_metrics_proto}\n", "");
+        check(
+            "kafka: {brokers: 'localhost:9092', group: fog}\nsources:\n  - {name: m, topics: [otlp_metrics], format: otlp_metrics_proto}\n",
+            "",
+        );
     }
 
     #[test]
     fn typos_say_what_was_meant() {
-        check("kafka:\n  brokers: 'localhost:9092'\n  gruop: fog\n", "3:3: unknown key `gruop` (did you mean `group`?)");
-        check("start: windwo\n", "1:8: unknown value `windwo` (did you mean `window`?)");
+        check(
+            "kafka:\n  brokers: 'localhost:9092'\n  gruop: fog\n",
+            "3:3: unknown key `gruop` (did you mean `group`?)",
+        );
+        check(
+            "start: windwo\n",
+            "1:8: unknown value `windwo` (did you mean `window`?)",
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ use foghorn_correlate::{Config, Correlator, Topology};
 use foghorn_engine::{Entry, View};
 use foghorn_eval::catalog::Catalog;
 use foghorn_ingest::{Raw, SourceConfig};
-use foghorn_model::{Incident, Labels, Offset, Partition, RuleId, Signal, Timestamp, Transition, TransitionKind};
+use foghorn_model::{
+    Incident, Labels, Offset, Partition, RuleId, Signal, Timestamp, Transition, TransitionKind,
+};
 use foghorn_rules::{LoadOptions, Source, load};
 use foghorn_runtime::{Layout, Pipeline, Step};
 use foghorn_wire::Format;
@@ -39,7 +41,9 @@ pub struct DemoOptions {
 
 impl Default for DemoOptions {
     fn default() -> Self {
-        Self { takes: Duration::from_secs(18) }
+        Self {
+            takes: Duration::from_secs(18),
+        }
     }
 }
 
@@ -104,7 +108,10 @@ impl Demo {
     /// # Errors
     /// They do not load: a mistake of ours.
     pub fn new(topology: Topology) -> Result<Self, DemoError> {
-        let files = [Source { path: "rules/demo/shop.yaml".to_owned(), text: RULES.to_owned() }];
+        let files = [Source {
+            path: "rules/demo/shop.yaml".to_owned(),
+            text: RULES.to_owned(),
+        }];
         let (rules, diagnostics) = load(&files, &LoadOptions::default());
         if let Some(first) = diagnostics.first() {
             return Err(DemoError::Rules(first.render(RULES, false)));
@@ -116,13 +123,29 @@ impl Demo {
             SourceConfig::of("changes", Format::Changes),
         ];
         let correlator = Correlator::new(Config::default(), topology);
-        let mut pipeline = Pipeline::new(Arc::clone(&catalog), &sources, correlator, Vec::new(), &Layout::default());
+        let mut pipeline = Pipeline::new(
+            Arc::clone(&catalog),
+            &sources,
+            correlator,
+            Vec::new(),
+            &Layout::default(),
+        );
         pipeline.brain().start(BEGIN, Timestamp::MIN);
-        for partition in [Partition::new(METRICS, 0), Partition::new(METRICS, 1), Partition::new(LOGS, 0), Partition::new(CHANGES, 0)] {
+        for partition in [
+            Partition::new(METRICS, 0),
+            Partition::new(METRICS, 1),
+            Partition::new(LOGS, 0),
+            Partition::new(CHANGES, 0),
+        ] {
             pipeline.join(partition, 0, &[], 0, BEGIN);
         }
-        let latency = Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable_bounds());
-        Ok(Self { pipeline, catalog, latency })
+        let latency =
+            Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable_bounds());
+        Ok(Self {
+            pipeline,
+            catalog,
+            latency,
+        })
     }
 
     /// The read model, for an API beside it.
@@ -147,7 +170,8 @@ impl Demo {
             self.feed(shop.step(at_ms), &mut offsets, wall);
             let said = self.advance(wall);
             if said.entries.iter().any(speaks) {
-                self.latency.saturating_record(came.elapsed().as_micros() as u64);
+                self.latency
+                    .saturating_record(came.elapsed().as_micros() as u64);
             }
             revisions += said.incidents.len() as u64;
             books.take(&said);
@@ -158,23 +182,39 @@ impl Demo {
         }
         let stats = self.pipeline.intake_stats();
         let (alerts, incidents) = (books.alerts(), books.incidents());
-        debug_assert!(!books.rows(&self.catalog).is_empty(), "the demo has alerting rules");
+        debug_assert!(
+            !books.rows(&self.catalog).is_empty(),
+            "the demo has alerting rules"
+        );
         DemoSummary {
             records: stats.records,
             events: stats.samples + stats.log_records,
             alerts,
             incidents,
             revisions,
-            compression: if incidents == 0 { 0.0 } else { alerts as f64 / incidents as f64 },
+            compression: if incidents == 0 {
+                0.0
+            } else {
+                alerts as f64 / incidents as f64
+            },
             decision_p50_us: self.latency.value_at_quantile(0.5),
             decision_p99_us: self.latency.value_at_quantile(0.99),
         }
     }
 
     fn feed(&mut self, sent: Sent, offsets: &mut [Offset; 4], wall: Timestamp) {
-        let metrics = sent.metrics.into_iter().map(|(index, bytes)| (Partition::new(METRICS, index), bytes));
-        let logs = sent.logs.into_iter().map(|bytes| (Partition::new(LOGS, 0), bytes));
-        let changes = sent.changes.into_iter().map(|bytes| (Partition::new(CHANGES, 0), bytes));
+        let metrics = sent
+            .metrics
+            .into_iter()
+            .map(|(index, bytes)| (Partition::new(METRICS, index), bytes));
+        let logs = sent
+            .logs
+            .into_iter()
+            .map(|bytes| (Partition::new(LOGS, 0), bytes));
+        let changes = sent
+            .changes
+            .into_iter()
+            .map(|bytes| (Partition::new(CHANGES, 0), bytes));
         for (partition, bytes) in metrics.chain(logs).chain(changes) {
             let slot = match partition.source {
                 METRICS => partition.index as usize,
@@ -192,19 +232,27 @@ impl Demo {
             };
             offsets[slot] += 1;
             if let Err(refusal) = self.pipeline.feed(&raw, Some(wall)) {
-                tracing::error!(reason = refusal.code, detail = refusal.detail, "the demo wrote what it cannot read");
+                tracing::error!(
+                    reason = refusal.code,
+                    detail = refusal.detail,
+                    "the demo wrote what it cannot read"
+                );
             }
         }
     }
 
     fn advance(&mut self, wall: Timestamp) -> Step {
         // Changes are rare: between them their partition is at its end, and idle.
-        self.pipeline.observe(Partition::new(CHANGES, 0), true, true);
+        self.pipeline
+            .observe(Partition::new(CHANGES, 0), true, true);
         self.pipeline.step(wall)
     }
 }
 
-#[expect(clippy::panic, reason = "constant bounds: 1 < 60,000,000 with 3 digits")]
+#[expect(
+    clippy::panic,
+    reason = "constant bounds: 1 < 60,000,000 with 3 digits"
+)]
 fn unreachable_bounds() -> Histogram<u64> {
     panic!("hdrhistogram refused constant bounds")
 }
@@ -223,17 +271,22 @@ fn retell(step: &Step, matching: &mut Matching, tell: &mut impl FnMut(Told<'_>))
     for entry in &step.entries {
         let (signals, changes) = match entry {
             Entry::Tick { signals, .. } => (signals.as_slice(), &[][..]),
-            Entry::Arrival { signals, changes, .. } => (signals.as_slice(), changes.as_slice()),
+            Entry::Arrival {
+                signals, changes, ..
+            } => (signals.as_slice(), changes.as_slice()),
             _ => continue,
         };
         changes.iter().for_each(|change| tell(Told::Change(change)));
         for signal in signals {
             match signal {
-                Signal::Transition(t) if matches!(t.kind, TransitionKind::Firing | TransitionKind::Resolved) => {
+                Signal::Transition(t)
+                    if matches!(t.kind, TransitionKind::Firing | TransitionKind::Resolved) =>
+                {
                     tell(Told::Alert(t));
                 }
                 Signal::Match(m) => {
-                    let until = matching.insert((m.rule.id, m.labels.clone()), m.at + m.resolve_after_ms);
+                    let until =
+                        matching.insert((m.rule.id, m.labels.clone()), m.at + m.resolve_after_ms);
                     if until.is_none_or(|until| until < m.at) {
                         tell(Told::Match(m));
                     }
@@ -242,5 +295,7 @@ fn retell(step: &Step, matching: &mut Matching, tell: &mut impl FnMut(Told<'_>))
             }
         }
     }
-    step.incidents.iter().for_each(|incident| tell(Told::Incident(incident)));
+    step.incidents
+        .iter()
+        .for_each(|incident| tell(Told::Incident(incident)));
 }

@@ -27,8 +27,18 @@ struct Service {
     hit: Option<(f64, f64, f64)>,
 }
 
-const fn service(name: &'static str, rate: f64, median: f64, hit: Option<(f64, f64, f64)>) -> Service {
-    Service { name, rate, median, hit }
+const fn service(
+    name: &'static str,
+    rate: f64,
+    median: f64,
+    hit: Option<(f64, f64, f64)>,
+) -> Service {
+    Service {
+        name,
+        rate,
+        median,
+        hit,
+    }
 }
 
 const SERVICES: [Service; 13] = [
@@ -109,7 +119,11 @@ fn noise(what: &str, step: i64) -> f64 {
 impl Shop {
     /// A shop whose story begins at this instant.
     pub(super) fn new(begin: Timestamp) -> Self {
-        Self { begin, totals: vec![Totals::default(); SERVICES.len()], exports: 0 }
+        Self {
+            begin,
+            totals: vec![Totals::default(); SERVICES.len()],
+            exports: 0,
+        }
     }
 
     /// What is sent in the step that ends `at_ms` after the beginning.
@@ -135,9 +149,14 @@ impl Shop {
 
     fn serve(&mut self, i: usize, service: &Service, at_ms: i64) {
         let harm = harm(service, at_ms);
-        let requests = service.rate * (STEP_MS as f64 / 1e3) * (1.0 + 0.08 * noise(service.name, at_ms));
-        let (slower, errors) = service.hit.map_or((1.0, 0.0), |(_, slower, errors)| (slower, errors));
-        let median = service.median * (1.0 + 0.05 * noise(service.name, at_ms + 1)) * (1.0 + (slower - 1.0) * harm);
+        let requests =
+            service.rate * (STEP_MS as f64 / 1e3) * (1.0 + 0.08 * noise(service.name, at_ms));
+        let (slower, errors) = service
+            .hit
+            .map_or((1.0, 0.0), |(_, slower, errors)| (slower, errors));
+        let median = service.median
+            * (1.0 + 0.05 * noise(service.name, at_ms + 1))
+            * (1.0 + (slower - 1.0) * harm);
         let bad = requests * (0.004 + errors * harm);
         let totals = &mut self.totals[i];
         totals.good += requests - bad;
@@ -155,24 +174,46 @@ impl Shop {
     fn export(&self, i: usize, service: &Service, at_ms: i64, at: Timestamp) -> Vec<u8> {
         let totals = &self.totals[i];
         let instance = format!("{}-0", service.name);
-        let resource = [("service.name", service.name), ("service.instance.id", &instance), ("host.name", HOSTS[i % 4])];
+        let resource = [
+            ("service.name", service.name),
+            ("service.instance.id", &instance),
+            ("host.name", HOSTS[i % 4]),
+        ];
         let request = OtlpMetrics::new().resource(&resource, |metrics| {
             metrics.numbers(
                 "http.server.requests",
                 "{request}",
                 MetricKind::Counter,
-                &[point(&[("status", "200")], at, totals.good.round()), point(&[("status", "500")], at, totals.bad.round())],
+                &[
+                    point(&[("status", "200")], at, totals.good.round()),
+                    point(&[("status", "500")], at, totals.bad.round()),
+                ],
             );
-            let histogram =
-                HistogramPoint { attributes: &[], at, bounds: &BOUNDS, counts: &totals.buckets, sum: totals.sum };
+            let histogram = HistogramPoint {
+                attributes: &[],
+                at,
+                bounds: &BOUNDS,
+                counts: &totals.buckets,
+                sum: totals.sum,
+            };
             metrics.histogram("http.server.request.duration", "s", &[histogram]);
             if service.name == "notifications" {
-                metrics.numbers("queue.depth", "", MetricKind::Gauge, &[point(&[], at, queue_depth(at_ms))]);
+                metrics.numbers(
+                    "queue.depth",
+                    "",
+                    MetricKind::Gauge,
+                    &[point(&[], at, queue_depth(at_ms))],
+                );
             }
             for (client, server) in CALLS.iter().filter(|(client, _)| *client == service.name) {
                 let edge = [("client", *client), ("server", *server)];
                 let calls = (totals.good + totals.bad).round();
-                metrics.numbers("traces_service_graph_request_total", "", MetricKind::Counter, &[point(&edge, at, calls)]);
+                metrics.numbers(
+                    "traces_service_graph_request_total",
+                    "",
+                    MetricKind::Counter,
+                    &[point(&edge, at, calls)],
+                );
             }
         });
         request.into_bytes()
@@ -180,12 +221,18 @@ impl Shop {
 }
 
 fn point<'a>(attributes: &'a [(&'a str, &'a str)], at: Timestamp, value: f64) -> Point<'a> {
-    Point { attributes, at, value }
+    Point {
+        attributes,
+        at,
+        value,
+    }
 }
 
 /// From 0 (well) to 1 (as bad as it gets).
 fn harm(service: &Service, at_ms: i64) -> f64 {
-    let Some((delay, ..)) = service.hit else { return 0.0 };
+    let Some((delay, ..)) = service.hit else {
+        return 0.0;
+    };
     let begins = DEPLOY + (delay * MINUTE as f64) as i64;
     let rising = ((at_ms - begins) as f64 / (1.5 * MINUTE as f64)).clamp(0.0, 1.0);
     let falling = ((at_ms - ROLLBACK) as f64 / MINUTE as f64).clamp(0.0, 1.0);
@@ -201,10 +248,23 @@ fn queue_depth(at_ms: i64) -> f64 {
 fn hosts(at_ms: i64, at: Timestamp) -> Vec<u8> {
     let mut request = OtlpMetrics::new();
     for host in HOSTS {
-        let busy = if host == "batch-7" && (31 * MINUTE..38 * MINUTE).contains(&at_ms) { 0.985 } else { 0.35 };
+        let busy = if host == "batch-7" && (31 * MINUTE..38 * MINUTE).contains(&at_ms) {
+            0.985
+        } else {
+            0.35
+        };
         let value = (busy + 0.01 * noise(host, at_ms)).clamp(0.0, 1.0);
         request = request.resource(&[("host.name", host)], |metrics| {
-            metrics.numbers("system.cpu.utilization", "1", MetricKind::Gauge, &[Point { attributes: &[], at, value }]);
+            metrics.numbers(
+                "system.cpu.utilization",
+                "1",
+                MetricKind::Gauge,
+                &[Point {
+                    attributes: &[],
+                    at,
+                    value,
+                }],
+            );
         });
     }
     request.into_bytes()
@@ -216,17 +276,24 @@ fn logs(at_ms: i64, at: Timestamp) -> Vec<u8> {
         let harm = harm(service, at_ms);
         request = request.resource(&[("service.name", service.name)], |logs| {
             let mut line = |severity, line: &str| {
-                logs.line(&LogLine { at: at - 200, severity, line, attributes: &[] });
+                logs.line(&LogLine {
+                    at: at - 200,
+                    severity,
+                    line,
+                    attributes: &[],
+                });
             };
             line(9, "level=info msg=\"request served\" status=200");
             if harm > 0.3 {
                 for i in 0..3 {
-                    let text = format!("level=error msg=\"upstream failed\" status=500 attempt={i}");
+                    let text =
+                        format!("level=error msg=\"upstream failed\" status=500 attempt={i}");
                     line(17, &text);
                 }
             }
             if service.name == "payments" && harm > 0.1 {
-                let text = "level=error msg=\"connection pool exhausted\" pool=ledger max=20 waiting=57";
+                let text =
+                    "level=error msg=\"connection pool exhausted\" pool=ledger max=20 waiting=57";
                 line(17, text);
             }
         });
@@ -239,7 +306,12 @@ fn changes(at_ms: i64, at: Timestamp) -> Vec<Vec<u8>> {
     let deploys = [
         (12 * MINUTE, "service.deployed", "search", "v7.4.0"),
         (24 * MINUTE, "service.upgraded", "shipping", "v3.0.5"),
-        (26 * MINUTE, "service.deployed", "recommendations", "v1.19.2"),
+        (
+            26 * MINUTE,
+            "service.deployed",
+            "recommendations",
+            "v1.19.2",
+        ),
         (DEPLOY, "service.upgraded", "payments", "v2.3.1"),
         (ROLLBACK, "service.rolledback", "payments", "v2.3.0"),
     ];

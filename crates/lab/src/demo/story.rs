@@ -13,7 +13,11 @@ pub struct Paint(pub bool);
 
 impl Paint {
     fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -28,18 +32,41 @@ pub fn text(told: &Told<'_>, paint: Paint) -> Option<String> {
         Told::Progress(..) => None,
         Told::Change(change) => {
             let what = format!("{:?}", change.kind).to_lowercase();
-            Some(format!("{}  {:<9} {} {}", clock(change.at), paint.with("36", &what), change.service, change.version))
+            Some(format!(
+                "{}  {:<9} {} {}",
+                clock(change.at),
+                paint.with("36", &what),
+                change.service,
+                change.version
+            ))
         }
         Told::Alert(t) => {
             let (word, colour) = match t.kind {
                 TransitionKind::Firing => ("firing", "31"),
                 _ => ("resolved", "32"),
             };
-            let said = t.annotations.get("summary").map_or_else(|| t.labels.to_string(), str::to_owned);
-            let why = if t.kind == TransitionKind::Resolved { t.reason.to_string() } else { said };
-            let mut line = format!("{}  {} {:<22} {why}", clock(t.at), paint.with(colour, &format!("{word:<9}")), t.rule.name);
+            let said = t
+                .annotations
+                .get("summary")
+                .map_or_else(|| t.labels.to_string(), str::to_owned);
+            let why = if t.kind == TransitionKind::Resolved {
+                t.reason.to_string()
+            } else {
+                said
+            };
+            let mut line = format!(
+                "{}  {} {:<22} {why}",
+                clock(t.at),
+                paint.with(colour, &format!("{word:<9}")),
+                t.rule.name
+            );
             if let foghorn_model::Reason::Anomaly { .. } = t.reason {
-                let _infallible = write!(line, "\n{:>20} {}", "", paint.with("2", &t.reason.to_string()));
+                let _infallible = write!(
+                    line,
+                    "\n{:>20} {}",
+                    "",
+                    paint.with("2", &t.reason.to_string())
+                );
             }
             Some(line)
         }
@@ -70,9 +97,22 @@ fn block(incident: &Incident, paint: Paint) -> String {
         paint.with("1", &incident.title),
     );
     let id = incident.id.to_string();
-    let mut text = format!("{head}\n            {} rev {} · {} alerts, {} firing", &id[..8], incident.revision, incident.alerts_total, incident.alerts_firing);
-    let services: Vec<_> = incident.services.iter().map(|service| service.name.as_str()).collect();
-    if !matches!(incident.event, Event::Opened | Event::Resolved | Event::Reopened) {
+    let mut text = format!(
+        "{head}\n            {} rev {} · {} alerts, {} firing",
+        &id[..8],
+        incident.revision,
+        incident.alerts_total,
+        incident.alerts_firing
+    );
+    let services: Vec<_> = incident
+        .services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    if !matches!(
+        incident.event,
+        Event::Opened | Event::Resolved | Event::Reopened
+    ) {
         // The whole story is told at the beginning and at the end.
         let _infallible = write!(text, " · {}", services.join(", "));
         return text;
@@ -87,13 +127,38 @@ fn block(incident: &Incident, paint: Paint) -> String {
             line("", &format!("· {evidence}"));
         }
     }
-    let tie = incident.alerts.iter().rev().find_map(|member| member.edges.first().map(|edge| (member, edge)));
+    let tie = incident
+        .alerts
+        .iter()
+        .rev()
+        .find_map(|member| member.edges.first().map(|edge| (member, edge)));
     if let Some((member, edge)) = tie {
-        let why: Vec<_> = edge.evidence.iter().map(|evidence| evidence.why.as_str()).collect();
-        line("together", &format!("{} ({}) with {}: {}", member.name, member.service, edge.with_name, why.join("; ")));
+        let why: Vec<_> = edge
+            .evidence
+            .iter()
+            .map(|evidence| evidence.why.as_str())
+            .collect();
+        line(
+            "together",
+            &format!(
+                "{} ({}) with {}: {}",
+                member.name,
+                member.service,
+                edge.with_name,
+                why.join("; ")
+            ),
+        );
     }
-    let parts: Vec<_> = incident.priority.parts.iter().map(|part| format!("{} {:+.0}", part.name, part.points)).collect();
-    line("priority", &format!("{:.0} = {}", incident.priority.score, parts.join(" ")));
+    let parts: Vec<_> = incident
+        .priority
+        .parts
+        .iter()
+        .map(|part| format!("{} {:+.0}", part.name, part.points))
+        .collect();
+    line(
+        "priority",
+        &format!("{:.0} = {}", incident.priority.score, parts.join(" ")),
+    );
     text
 }
 

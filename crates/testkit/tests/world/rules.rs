@@ -73,12 +73,14 @@ groups:
     expr: sum(bytes_over_time({service_name=~".+"} [15s])) % 2 > 0
   - alert: Boom
     expr: '{service_name="api"} |= "boom"'
+    resolve_after: 10s
 - name: narrow logs
   interval: 5s
   sources: [logs]
   rules:
   - alert: Narrow
     expr: '{service_name=~".+"} |= "boom"'
+    resolve_after: 10s
 "#;
 
 /// Instant reads, which look back over five minutes, beside the rest; totals of delta sums.

@@ -84,6 +84,7 @@ impl<'w> Run<'w> {
         run.join_new();
         run.log.push(Entry::Rules { files: world.files.clone() });
         run.log.push(run.pipeline.brain().start(BEGIN - 1, Timestamp::MIN));
+        run.durable = run.log.len();
         run
     }
 

@@ -2,7 +2,7 @@
 //! `{"ts":1700000000000,"name":"up","labels":{"job":"api"},"value":1}`.
 //!
 //! The object is scanned once. Labels are hashed as they stand in the text; they are unescaped
-//! only for a series that the sink does not know yet.
+//! only for a series that the sink does not know yet. One layout has a short way (`framed`).
 
 use foghorn_model::labels::NAME;
 use foghorn_model::{
@@ -10,6 +10,7 @@ use foghorn_model::{
 };
 
 use crate::decoder::{Scratch, Settings};
+use crate::json::framed::Framed;
 use crate::json::scan::{Cursor, Documents, JsonError, JsonStr, Scalar};
 use crate::naming::{label_name, sanitised_metric};
 use crate::options::{DecodeOptions, JsonMetricMapping, Names, Translation};
@@ -24,6 +25,17 @@ pub(crate) fn decode<S: SampleSink>(
     record_time: Timestamp,
     sink: &mut S,
 ) -> Result<(), Refusal> {
+    let framed = Framed::split(&settings.options.json_metrics, text).map(|framed| {
+        let key = chain(!settings.metrics_salt, framed.between.as_bytes());
+        (framed, SeriesKey(key))
+    });
+    if let Some((framed, key)) = framed
+        && let Some(series) = sink.series(key)
+        && let Some((value, at)) = framed.read()
+    {
+        sink.sample(series, at, value);
+        return Ok(());
+    }
     let mut cursor = Cursor::new(text);
     let mut documents = Documents::new();
     let (mut used, mut failed) = (false, None);
@@ -32,7 +44,7 @@ pub(crate) fn decode<S: SampleSink>(
         let start = cursor;
         let done = match documents.next(&mut cursor) {
             Ok(false) => break,
-            Ok(true) => one(settings, scratch, &mut cursor, record_time, sink),
+            Ok(true) => one(settings, scratch, &mut cursor, framed, record_time, sink),
             Err(error) => Err(Fault::Json(error)),
         };
         let (refusal, broken) = match done {
@@ -88,9 +100,17 @@ struct Found<'a> {
     strings: u128,
 }
 
+impl Found<'_> {
+    fn key(&self, settings: &Settings) -> SeriesKey {
+        let name = self.name.map_or("", |name| name.raw);
+        let base = chain(settings.metrics_salt, name.as_bytes());
+        SeriesKey(base.wrapping_add(self.labels).wrapping_add(self.strings))
+    }
+}
+
 /// What a key of the object is to us.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     Name,
     Time,
     Value,
@@ -98,7 +118,7 @@ enum Role {
     Other,
 }
 
-fn role(mapping: &JsonMetricMapping, key: JsonStr<'_>) -> Role {
+pub(crate) fn role(mapping: &JsonMetricMapping, key: JsonStr<'_>) -> Role {
     let has = |names: &Names| names.0.iter().any(|name| name == key.raw);
     if has(&mapping.value) {
         Role::Value
@@ -117,6 +137,7 @@ fn one<S: SampleSink>(
     settings: &Settings,
     scratch: &mut Scratch,
     cursor: &mut Cursor<'_>,
+    framed: Option<(Framed<'_>, SeriesKey)>,
     record_time: Timestamp,
     sink: &mut S,
 ) -> Result<(), Fault> {
@@ -153,11 +174,8 @@ fn one<S: SampleSink>(
         }
     }
     let (value, at) = read(&found, scratch, record_time).map_err(Fault::Meaning)?;
-    let base = chain(
-        settings.metrics_salt,
-        found.name.map_or("", |name| name.raw).as_bytes(),
-    );
-    let key = SeriesKey(base.wrapping_add(found.labels).wrapping_add(found.strings));
+    let framed = framed.filter(|(framed, _)| framed.holds(found.time, found.value, cursor.rest()));
+    let key = framed.map_or_else(|| found.key(settings), |(_, key)| key);
     let series = match sink.series(key) {
         Some(series) => series,
         None => define(settings, key, start, found.name, scratch, sink)?,

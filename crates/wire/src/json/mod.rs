@@ -2,6 +2,7 @@
 //!
 //! Owns grammar and text; each format owns what its keys mean.
 
+mod framed;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod scan;

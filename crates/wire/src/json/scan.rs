@@ -129,9 +129,19 @@ impl<'a> Cursor<'a> {
         Self { text, at: 0 }
     }
 
+    /// At a byte that is a character's first.
+    pub(crate) const fn starting(text: &'a str, at: usize) -> Self {
+        Self { text, at }
+    }
+
     /// Bytes walked.
     pub(crate) const fn at(&self) -> usize {
         self.at
+    }
+
+    /// Bytes that are left.
+    pub(crate) const fn rest(&self) -> usize {
+        self.text.len() - self.at
     }
 
     /// The text between two places.
