@@ -17,7 +17,11 @@ fn scenarios_hold_on_any_number_of_shards() {
     assert!(!files.is_empty(), "no scenario in {}", folder.display());
     let mut failures = Vec::new();
     for file in &files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let text = std::fs::read_to_string(file).expect("a scenario can be read");
         let scenario = match Scenario::parse(&text) {
             Ok(scenario) => scenario,
@@ -27,13 +31,25 @@ fn scenarios_hold_on_any_number_of_shards() {
             }
         };
         let one = Layout::default();
-        let three = Layout { shards: 3, intakes: 2, ..Layout::default() };
+        let three = Layout {
+            shards: 3,
+            intakes: 2,
+            ..Layout::default()
+        };
         for layout in [&one, &three] {
             if let Err(complaints) = scenario.run(layout) {
-                failures.push(format!("on {} shard(s):\n{name}:{}", layout.shards, complaints.join(&format!("\n{name}:"))));
+                failures.push(format!(
+                    "on {} shard(s):\n{name}:{}",
+                    layout.shards,
+                    complaints.join(&format!("\n{name}:"))
+                ));
             }
         }
-        assert_eq!(scenario.signals(&one).ok(), scenario.signals(&three).ok(), "{name}: shards change what is said");
+        assert_eq!(
+            scenario.signals(&one).ok(),
+            scenario.signals(&three).ok(),
+            "{name}: shards change what is said"
+        );
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
 }

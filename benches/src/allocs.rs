@@ -33,7 +33,11 @@ const WARM_UP: u64 = 60;
 const EVERY_MS: i64 = 15_000;
 
 /// The formats whose samples are counted: all must come out at none.
-const METRICS: [Format; 3] = [Format::JsonMetrics, Format::OtlpMetricsProto, Format::RemoteWrite1];
+const METRICS: [Format; 3] = [
+    Format::JsonMetrics,
+    Format::OtlpMetricsProto,
+    Format::RemoteWrite1,
+];
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut clean = true;
@@ -52,7 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             count as f64 * 1e3 / args.samples as f64
         ));
     }
-    if clean { Ok(()) } else { Err("samples of known series allocate".into()) }
+    if clean {
+        Ok(())
+    } else {
+        Err("samples of known series allocate".into())
+    }
 }
 
 /// Allocations of feeding so many samples of known series, from bytes to windows.
@@ -60,9 +68,22 @@ fn allocations_of(format: Format, samples: u64) -> Result<u64, Failure> {
     let text = format!(
         "groups:\n  - name: g\n    interval: 15s\n    rules:\n      - alert: A\n        expr: max_over_time({METRIC}[5m]) > 1e9\n      - alert: B\n        expr: '{{service=~\".+\"}} |= \"never said\"'\n"
     );
-    let catalog = catalog(&RuleFile { path: "allocs.yaml".to_owned(), text })?;
-    let compression = if format == Format::RemoteWrite1 { Compression::Snappy } else { Compression::None };
-    let mut rig = Rig::new(&catalog, &SourceConfig { compression, ..SourceConfig::of("m", format) });
+    let catalog = catalog(&RuleFile {
+        path: "allocs.yaml".to_owned(),
+        text,
+    })?;
+    let compression = if format == Format::RemoteWrite1 {
+        Compression::Snappy
+    } else {
+        Compression::None
+    };
+    let mut rig = Rig::new(
+        &catalog,
+        &SourceConfig {
+            compression,
+            ..SourceConfig::of("m", format)
+        },
+    );
     let mut counted = 0;
     for round in 0..WARM_UP + samples.div_ceil(SERIES) {
         let at = Timestamp(T0_MS + round as i64 * EVERY_MS);
@@ -85,27 +106,59 @@ fn allocations_of(format: Format, samples: u64) -> Result<u64, Failure> {
 
 /// One round's records.
 fn records(format: Format, at: Timestamp, value: f64) -> Vec<Vec<u8>> {
-    let paths: Vec<String> = (0..SERIES).map(|series| format!("/api/v1/items/{series:05}")).collect();
-    let labels = |path: &String| Labels::from_pairs([("__name__", METRIC), ("service", "checkout"), ("path", path)]);
+    let paths: Vec<String> = (0..SERIES)
+        .map(|series| format!("/api/v1/items/{series:05}"))
+        .collect();
+    let labels = |path: &String| {
+        Labels::from_pairs([
+            ("__name__", METRIC),
+            ("service", "checkout"),
+            ("path", path),
+        ])
+    };
     match format {
-        Format::JsonMetrics => paths.iter().map(|path| json_metric(&labels(path), at, value).into_bytes()).collect(),
+        Format::JsonMetrics => paths
+            .iter()
+            .map(|path| json_metric(&labels(path), at, value).into_bytes())
+            .collect(),
         Format::JsonLogs => {
-            let line = |path: &String| json_log(at, "request served", &[("service", "checkout"), ("path", path)]);
+            let line = |path: &String| {
+                json_log(
+                    at,
+                    "request served",
+                    &[("service", "checkout"), ("path", path)],
+                )
+            };
             paths.iter().map(|path| line(path).into_bytes()).collect()
         }
         Format::RemoteWrite1 => {
-            let series = |body: RemoteWrite, path: &String| body.series(&labels(path), &[(at, value)]);
-            let body = |paths: &[String]| paths.iter().fold(RemoteWrite::new(), series).into_snappy();
+            let series =
+                |body: RemoteWrite, path: &String| body.series(&labels(path), &[(at, value)]);
+            let body =
+                |paths: &[String]| paths.iter().fold(RemoteWrite::new(), series).into_snappy();
             paths.chunks(TOGETHER as usize).map(body).collect()
         }
-        _ => paths.chunks(TOGETHER as usize).map(|paths| otlp(paths, at, value)).collect(),
+        _ => paths
+            .chunks(TOGETHER as usize)
+            .map(|paths| otlp(paths, at, value))
+            .collect(),
     }
 }
 
 fn otlp(paths: &[String], at: Timestamp, value: f64) -> Vec<u8> {
     let attributes: Vec<_> = paths.iter().map(|path| [("path", path.as_str())]).collect();
-    let points: Vec<_> = attributes.iter().map(|attributes| Point { attributes, at, value }).collect();
-    let resource = [("service.name", "checkout"), ("service.instance.id", "10.0.0.1:8080")];
+    let points: Vec<_> = attributes
+        .iter()
+        .map(|attributes| Point {
+            attributes,
+            at,
+            value,
+        })
+        .collect();
+    let resource = [
+        ("service.name", "checkout"),
+        ("service.instance.id", "10.0.0.1:8080"),
+    ];
     let fill = |metrics: &mut foghorn_wire::encode::MetricsResource<'_>| {
         metrics.numbers(METRIC, "", MetricKind::Gauge, &points);
     };
@@ -119,7 +172,12 @@ mod tests {
     #[test]
     fn samples_of_known_series_allocate_nothing() {
         for format in METRICS {
-            assert_eq!(allocations_of(format, 10_000).unwrap(), 0, "{}", format.name());
+            assert_eq!(
+                allocations_of(format, 10_000).unwrap(),
+                0,
+                "{}",
+                format.name()
+            );
         }
     }
 

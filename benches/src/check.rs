@@ -22,10 +22,20 @@ pub(crate) struct Findings {
 const WINDOW: i64 = 60;
 
 /// What the first `rules` rules must find at the ticks from `first` to `last`.
-pub(crate) fn expected(data: &Dataset, rules: usize, first: Timestamp, last: Timestamp) -> Findings {
-    let mut findings = Findings { results: vec![0; rules], distinct: 0 };
+pub(crate) fn expected(
+    data: &Dataset,
+    rules: usize,
+    first: Timestamp,
+    last: Timestamp,
+) -> Findings {
+    let mut findings = Findings {
+        results: vec![0; rules],
+        distinct: 0,
+    };
     for series in 0..data.series() {
-        let values: Vec<f64> = (0..data.seconds).map(|second| Dataset::value(series, second)).collect();
+        let values: Vec<f64> = (0..data.seconds)
+            .map(|second| Dataset::value(series, second))
+            .collect();
         let offset_ms = data.at(series, 0).ms() - T0_MS;
         let mut found = vec![false; rules];
         let mut tick = first;
@@ -48,7 +58,10 @@ pub(crate) fn expected(data: &Dataset, rules: usize, first: Timestamp, last: Tim
 fn holds(i: usize, values: &[f64], offset_ms: i64, tick_ms: i64) -> bool {
     // The newest sample at or before an instant; -1 where there is none.
     let newest = |at_ms: i64| ((at_ms - offset_ms).div_euclid(1_000)).min(values.len() as i64 - 1);
-    let (from, to) = (newest(tick_ms - WINDOW * 1_000).max(-1) + 1, newest(tick_ms) + 1);
+    let (from, to) = (
+        newest(tick_ms - WINDOW * 1_000).max(-1) + 1,
+        newest(tick_ms) + 1,
+    );
     if to <= from {
         return false;
     }
@@ -86,7 +99,10 @@ pub(crate) fn ticks(log: &[Entry]) -> Vec<Timestamp> {
 /// tick from the one at which it fires to the one before it resolves.
 pub(crate) fn found(log: &[Entry], rules: usize, last: Timestamp) -> Findings {
     let names: BTreeMap<String, usize> = (0..rules).map(|i| (rules::name(i), i)).collect();
-    let mut findings = Findings { results: vec![0; rules], distinct: 0 };
+    let mut findings = Findings {
+        results: vec![0; rules],
+        distinct: 0,
+    };
     let mut open: BTreeMap<AlertId, (usize, Timestamp)> = BTreeMap::new();
     let mut distinct: BTreeSet<(usize, Labels)> = BTreeSet::new();
     let mut add = |rule: usize, from: Timestamp, until: Timestamp| {
@@ -97,8 +113,12 @@ pub(crate) fn found(log: &[Entry], rules: usize, last: Timestamp) -> Findings {
         _ => &[],
     });
     for signal in signals {
-        let Signal::Transition(transition) = signal else { continue };
-        let Some(&rule) = names.get(&*transition.rule.name) else { continue };
+        let Signal::Transition(transition) = signal else {
+            continue;
+        };
+        let Some(&rule) = names.get(&*transition.rule.name) else {
+            continue;
+        };
         match transition.kind {
             TransitionKind::Firing => {
                 open.insert(transition.alert, (rule, transition.at));
@@ -127,7 +147,8 @@ mod tests {
     fn windows_are_open_left_and_closed_right() {
         let values: Vec<f64> = (0..100).map(|k| if k == 0 { 5.0 } else { 0.0 }).collect();
         // Rule 1: a maximum above 1.01. Sample 0 stands at 0 ms, or 500 ms.
-        let check = |offset_ms, tick_ms, expect| assert_eq!(holds(1, &values, offset_ms, tick_ms), expect);
+        let check =
+            |offset_ms, tick_ms, expect| assert_eq!(holds(1, &values, offset_ms, tick_ms), expect);
         check(0, 0, true);
         check(0, 50_000, true);
         check(0, 60_000, false);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foghorn_kafka::{
-    Admin, Consumer, ConsumerConfig, Outgoing, Producer, Properties, RdAdmin, RdConsumer, RdProducer, SendError, Start,
-    TopicSpec,
+    Admin, Consumer, ConsumerConfig, Outgoing, Producer, Properties, RdAdmin, RdConsumer,
+    RdProducer, SendError, Start, TopicSpec,
 };
 use foghorn_testkit::broker::{Broker, Kind};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::dataset::{Dataset, PARTITIONS};
 use crate::sys::cpu_seconds;
 
 /// Nothing here takes longer than this.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A running cluster; a broker that was started for it ends with it.
 pub(crate) struct Cluster {
@@ -53,7 +53,11 @@ impl Cluster {
 
     /// Creates a topic that keeps what it is given, however old.
     pub(crate) fn topic(&self, purpose: &str, partitions: u32) -> Result<String, Failure> {
-        let name = format!("{purpose}-{}-{}", std::process::id(), crate::measure::wall().ms());
+        let name = format!(
+            "{purpose}-{}-{}",
+            std::process::id(),
+            crate::measure::wall().ms()
+        );
         let spec = TopicSpec::new(&name, partitions).with("retention.ms", "-1");
         RdAdmin::open(&self.properties())?.create_topic(&spec)?;
         Ok(name)
@@ -70,7 +74,10 @@ impl Cluster {
             ("queue.buffering.max.messages", "200000"),
             ("delivery.timeout.ms", "120000"),
         ];
-        let properties: BTreeMap<_, _> = properties.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let properties: BTreeMap<_, _> = properties
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect();
         let producer = RdProducer::open(&Properties::new(properties)?)?;
         let mut text = String::new();
         for second in 0..data.seconds {
@@ -97,8 +104,10 @@ impl Cluster {
         let (cpu, wall) = (cpu_seconds(), Instant::now());
         let group = format!("bare-{}", crate::measure::wall().ms());
         let config = ConsumerConfig::new(self.properties(), &group, &[topic]);
-        let mut consumer: Box<dyn Consumer> =
-            Box::new(RdConsumer::join(&config, Box::new(|_: &str, _: u32| Start::Earliest))?);
+        let mut consumer: Box<dyn Consumer> = Box::new(RdConsumer::join(
+            &config,
+            Box::new(|_: &str, _: u32| Start::Earliest),
+        )?);
         let (mut seen, mut bytes) = (0_u64, 0_usize);
         while seen < records {
             consumer.poll_batch(1_000, Duration::from_millis(100), &mut |record| {
@@ -114,12 +123,19 @@ impl Cluster {
         if bytes == 0 {
             return Err("the records are empty".into());
         }
-        Ok(Bare { cpu_s: cpu_seconds() - cpu, wall_s: wall.elapsed().as_secs_f64() })
+        Ok(Bare {
+            cpu_s: cpu_seconds() - cpu,
+            wall_s: wall.elapsed().as_secs_f64(),
+        })
     }
 }
 
 /// Sends a record, waiting for room.
-pub(crate) fn send(producer: &RdProducer, record: &Outgoing<'_>, token: u64) -> Result<(), Failure> {
+pub(crate) fn send(
+    producer: &RdProducer,
+    record: &Outgoing<'_>,
+    token: u64,
+) -> Result<(), Failure> {
     loop {
         match producer.send(record, token) {
             Ok(()) => return Ok(()),

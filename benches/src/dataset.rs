@@ -53,7 +53,10 @@ fn exact(series: u64, second: u64) -> f64 {
 impl Dataset {
     /// A data set.
     pub(crate) fn new(series: u64, seconds: u64) -> Self {
-        Self { seconds, series: (0..series).map(Identity::new).collect() }
+        Self {
+            seconds,
+            series: (0..series).map(Identity::new).collect(),
+        }
     }
 
     /// Series.
@@ -74,7 +77,9 @@ impl Dataset {
     /// A sample's value as its text says it, with six digits after the point.
     pub(crate) fn value(series: u64, second: u64) -> f64 {
         // Both directions are exact to the last digit, so the text stands for this very number.
-        format!("{:.6}", exact(series, second)).parse().unwrap_or(f64::NAN)
+        format!("{:.6}", exact(series, second))
+            .parse()
+            .unwrap_or(f64::NAN)
     }
 
     /// A series' key.
@@ -105,7 +110,9 @@ impl Dataset {
     pub(crate) fn final_watermark(&self, allowed_lateness_ms: i64) -> Timestamp {
         let last = self.seconds.saturating_sub(1);
         let highest = |partition| {
-            let of = (0..self.series()).rev().find(|series| self.partition(*series) == partition);
+            let of = (0..self.series())
+                .rev()
+                .find(|series| self.partition(*series) == partition);
             of.map(|series| self.at(series, last))
         };
         // A partition without a record has no watermark: it is idle.
@@ -128,7 +135,11 @@ impl Identity {
             s % 250,
         );
         let key = format!("series-{s:06}");
-        Self { partition: partition_of(key.as_bytes(), PARTITIONS), key, text }
+        Self {
+            partition: partition_of(key.as_bytes(), PARTITIONS),
+            key,
+            text,
+        }
     }
 }
 
@@ -144,24 +155,31 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["ts"], T0_MS + 7_004);
         assert_eq!(json["value"].as_f64(), Some(Dataset::value(42, 7)));
-        assert_eq!(json["labels"]["path"], "/api/v1/tenants/items/00042/details");
+        assert_eq!(
+            json["labels"]["path"],
+            "/api/v1/tenants/items/00042/details"
+        );
     }
 
     #[test]
     fn samples_are_about_235_bytes() {
-        let data = Dataset::new(1_000, 1);
+        let data = Dataset::new(10_000, 1);
         let mut text = String::new();
-        let bytes = (0..1_000).map(|s| {
+        let bytes = (0..10_000).map(|s| {
             data.write(s, 0, &mut text);
             text.len()
         });
-        assert_eq!(bytes.sum::<usize>() / 1_000, 234);
+        let mean = bytes.sum::<usize>() as f64 / 1e4;
+        assert!((234.0..236.0).contains(&mean), "{mean}");
     }
 
     #[test]
     fn the_watermark_trails_the_slowest_partition() {
         let data = Dataset::new(10_000, 300);
         let watermark = data.final_watermark(2_000).ms();
-        assert!((T0_MS + 297_900..T0_MS + 298_000).contains(&watermark), "{watermark}");
+        assert!(
+            (T0_MS + 297_900..T0_MS + 298_000).contains(&watermark),
+            "{watermark}"
+        );
     }
 }

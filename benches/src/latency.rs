@@ -70,10 +70,19 @@ struct Metrics(Dataset);
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let cluster = Cluster::start()?;
-    say(&format!("load: {} records/s over {PARTITIONS} partitions, probes for {} s", args.rate, args.seconds));
-    say(&format!("log match on arrival: {}", phase(args, &cluster, &Logs)?));
+    say(&format!(
+        "load: {} records/s over {PARTITIONS} partitions, probes for {} s",
+        args.rate, args.seconds
+    ));
+    say(&format!(
+        "log match on arrival: {}",
+        phase(args, &cluster, &Logs)?
+    ));
     let metrics = Metrics(Dataset::new(10_000, 1));
-    say(&format!("metric alert from the record that releases its tick: {}", phase(args, &cluster, &metrics)?));
+    say(&format!(
+        "metric alert from the record that releases its tick: {}",
+        phase(args, &cluster, &metrics)?
+    ));
     Ok(())
 }
 
@@ -83,8 +92,14 @@ fn phase<P: Phase>(args: &Args, cluster: &Cluster, phase: &P) -> Result<String, 
     let dir = tempfile::tempdir()?;
     let setup = Setup {
         cluster,
-        source: SourceConfig { topics: vec![input.clone()], ..SourceConfig::of("s", P::FORMAT) },
-        rules: RuleFile { path: "probes.yaml".to_owned(), text: P::rules() },
+        source: SourceConfig {
+            topics: vec![input.clone()],
+            ..SourceConfig::of("s", P::FORMAT)
+        },
+        rules: RuleFile {
+            path: "probes.yaml".to_owned(),
+            text: P::rules(),
+        },
         workers: 1,
         start: StartFrom::Latest,
         idle_timeout_ms: 5_000,
@@ -92,7 +107,11 @@ fn phase<P: Phase>(args: &Args, cluster: &Cluster, phase: &P) -> Result<String, 
         output: Some(&output),
     };
     let running = setup.start()?;
-    running.wait("readiness", Duration::from_secs(30), crate::live::Running::is_ready)?;
+    running.wait(
+        "readiness",
+        Duration::from_secs(30),
+        crate::live::Running::is_ready,
+    )?;
     let begun = Flow::new(cluster, &input)?.run(args, phase)?;
     // What is on its way arrives within a moment, or never.
     std::thread::sleep(Duration::from_secs(2));
@@ -115,7 +134,13 @@ struct Flow<'a> {
 impl<'a> Flow<'a> {
     fn new(cluster: &Cluster, topic: &'a str) -> Result<Self, Failure> {
         let producer = RdProducer::open(&Properties::bootstrap(cluster.bootstrap()))?;
-        Ok(Self { producer, topic, text: String::new(), begun: BTreeMap::new(), waiting: BTreeMap::new() })
+        Ok(Self {
+            producer,
+            topic,
+            text: String::new(),
+            begun: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+        })
     }
 
     fn run<P: Phase>(mut self, args: &Args, phase: &P) -> Result<BTreeMap<u32, Instant>, Failure> {
@@ -161,14 +186,22 @@ impl<'a> Flow<'a> {
     /// A burst that reaches every partition stands at this event time: what waited for it begins.
     fn release(&mut self, at: Timestamp) {
         let later = self.waiting.split_off(&(at + 1));
-        for number in std::mem::replace(&mut self.waiting, later).into_values().flatten() {
+        for number in std::mem::replace(&mut self.waiting, later)
+            .into_values()
+            .flatten()
+        {
             self.begun.insert(number, Instant::now());
         }
     }
 
     fn send(&self, partition: u32) -> Result<(), Failure> {
         let (topic, payload) = (self.topic, Some(self.text.as_bytes()));
-        let record = Outgoing { topic, partition: Some(partition), payload, ..Outgoing::default() };
+        let record = Outgoing {
+            topic,
+            partition: Some(partition),
+            payload,
+            ..Outgoing::default()
+        };
         send(&self.producer, &record, 0)
     }
 }

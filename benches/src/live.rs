@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
-use foghorn_emit::{Backlog, DeadLetterSink, Emitter, KafkaSink, KafkaSinkConfig, Sink, SinkMetrics};
+use foghorn_emit::{
+    Backlog, DeadLetterSink, Emitter, KafkaSink, KafkaSinkConfig, Sink, SinkMetrics,
+};
 use foghorn_engine::RuleFile;
 use foghorn_engine::sequencer::Patience;
 use foghorn_ingest::{KafkaConfig, SourceConfig};
@@ -66,7 +68,10 @@ impl Setup<'_> {
             http: None,
             workers: self.workers,
             start: self.start,
-            patience: Patience { idle_timeout_ms: self.idle_timeout_ms, ..Patience::default() },
+            patience: Patience {
+                idle_timeout_ms: self.idle_timeout_ms,
+                ..Patience::default()
+            },
             max_skew_ms: 600_000,
             settle_ms: 20_000,
             state_dir: self.state_dir.to_owned(),
@@ -83,8 +88,15 @@ impl Setup<'_> {
                 emitter.wake();
             }
         };
-        let live = Live::start(config, wake, move |state| told.store(state.is_ok(), Ordering::Release))?;
-        let mut running = Running { live, metrics, ready, emitter: None };
+        let live = Live::start(config, wake, move |state| {
+            told.store(state.is_ok(), Ordering::Release);
+        })?;
+        let mut running = Running {
+            live,
+            metrics,
+            ready,
+            emitter: None,
+        };
         if let Some(topic) = self.output {
             running.emit_to(topic, self.cluster.bootstrap(), &sink_metrics, &bell)?;
         }
@@ -93,9 +105,18 @@ impl Setup<'_> {
 }
 
 impl Running {
-    fn emit_to(&mut self, topic: &str, brokers: &str, metrics: &SinkMetrics, bell: &Bell) -> Result<(), Failure> {
+    fn emit_to(
+        &mut self,
+        topic: &str,
+        brokers: &str,
+        metrics: &SinkMetrics,
+        bell: &Bell,
+    ) -> Result<(), Failure> {
         let outbox = self.live.outbox();
-        outbox.lock().unwrap_or_else(PoisonError::into_inner).set_sinks(&["output"])?;
+        outbox
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .set_sinks(&["output"])?;
         let sink = KafkaSink::open(&KafkaSinkConfig {
             name: "output".to_owned(),
             brokers: Some(brokers.to_owned()),
@@ -116,7 +137,9 @@ impl Running {
     pub(crate) fn gauge(&self, name: &str) -> f64 {
         let families = self.metrics.registry().gather();
         let family = families.iter().find(|family| family.name() == name);
-        family.and_then(|family| family.get_metric().first()).map_or(0.0, |metric| metric.get_gauge().get_value())
+        family
+            .and_then(|family| family.get_metric().first())
+            .map_or(0.0, |metric| metric.get_gauge().get_value())
     }
 
     /// Whether every partition is read and event time has begun.
@@ -128,7 +151,12 @@ impl Running {
     ///
     /// # Errors
     /// It did not within `patience`, or the runtime ended.
-    pub(crate) fn wait(&self, what: &str, patience: Duration, holds: impl Fn(&Self) -> bool) -> Result<(), Failure> {
+    pub(crate) fn wait(
+        &self,
+        what: &str,
+        patience: Duration,
+        holds: impl Fn(&Self) -> bool,
+    ) -> Result<(), Failure> {
         let begin = Instant::now();
         while !holds(self) {
             if self.live.is_over() {

@@ -31,7 +31,11 @@ use clap::{Parser, Subcommand};
 type Failure = Box<dyn std::error::Error>;
 
 #[derive(Parser)]
-#[command(name = "foghorn-bench", about = "Measures Foghorn's whole path", version)]
+#[command(
+    name = "foghorn-bench",
+    about = "Measures Foghorn's whole path",
+    version
+)]
 struct Args {
     #[command(subcommand)]
     bench: Bench,

@@ -23,7 +23,10 @@ pub(crate) fn median(figures: &[f64]) -> f64 {
 pub(crate) fn spread(figures: &[f64], digits: usize) -> String {
     let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
     let most = figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    format!("{:.digits$} ({least:.digits$}–{most:.digits$})", median(figures))
+    format!(
+        "{:.digits$} ({least:.digits$}–{most:.digits$})",
+        median(figures)
+    )
 }
 
 /// Bytes of this process in memory.

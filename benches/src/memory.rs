@@ -34,7 +34,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let text = format!(
         "groups:\n  - name: g\n    interval: 15s\n    rules:\n      - alert: A\n        expr: max_over_time({METRIC}[5m]) > 1e9\n"
     );
-    let catalog = catalog(&RuleFile { path: "memory.yaml".to_owned(), text })?;
+    let catalog = catalog(&RuleFile {
+        path: "memory.yaml".to_owned(),
+        text,
+    })?;
     let data = Dataset::new(args.series, 1);
     let mut rig = Rig::new(&catalog, &SourceConfig::of("m", Format::JsonMetrics));
     let mut text = String::new();
@@ -58,12 +61,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let per = |bytes: u64| bytes as f64 / args.series as f64;
     let resident = per(grown);
-    say(&format!("{} series, 5 m windows at 15 s (20 samples), 5 labels beside the name", args.series));
-    say(&format!("accounted: {:.0} bytes a series", per(stats.bytes as u64)));
+    say(&format!(
+        "{} series, 5 m windows at 15 s (20 samples), 5 labels beside the name",
+        args.series
+    ));
+    say(&format!(
+        "accounted: {:.0} bytes a series",
+        per(stats.bytes as u64)
+    ));
     say(&format!(
         "resident: {resident:.0} bytes a series ({} MB in all): {}",
         grown >> 20,
-        if resident <= AIM { "PASS (at most 1 KiB)" } else { "over 1 KiB" }
+        if resident <= AIM {
+            "PASS (at most 1 KiB)"
+        } else {
+            "over 1 KiB"
+        }
     ));
     Ok(())
 }

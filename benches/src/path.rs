@@ -14,6 +14,7 @@ use foghorn_store::SignalLog;
 use foghorn_wire::Format;
 use tokio::time::Instant;
 
+use crate::Failure;
 use crate::check::{Findings, expected, found, ticks};
 use crate::cluster::Cluster;
 use crate::dataset::{Dataset, T0_MS};
@@ -21,7 +22,6 @@ use crate::live::Setup;
 use crate::measure::{median, resident_bytes, say, spread};
 use crate::rules::{INTERVAL_MS, Kind, file};
 use crate::sys::cpu_seconds;
-use crate::Failure;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -71,10 +71,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let load = |purpose: &str, seconds: u64| -> Result<Loaded<'_>, Failure> {
         let data = Dataset::new(args.series, seconds.max(1));
         let topic = cluster.produce(purpose, &data)?;
-        Ok(Loaded { cluster: &cluster, data, topic })
+        Ok(Loaded {
+            cluster: &cluster,
+            data,
+            topic,
+        })
     };
     let begin = Instant::now();
-    let (full, tiny) = (load("full", args.events / args.series)?, load("tiny", TINY)?);
+    let (full, tiny) = (
+        load("full", args.events / args.series)?,
+        load("tiny", TINY)?,
+    );
     let extra = (full.data.samples() - tiny.data.samples()) as f64;
     say(&format!(
         "data: {} samples of {} series over {} s of event time, {} partitions, produced in {:.1} s",
@@ -94,7 +101,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The bare loop: CPU-seconds per million records of each run.
-fn bare(args: &Args, full: &Loaded<'_>, tiny: &Loaded<'_>, extra: f64) -> Result<Vec<f64>, Failure> {
+fn bare(
+    args: &Args,
+    full: &Loaded<'_>,
+    tiny: &Loaded<'_>,
+    extra: f64,
+) -> Result<Vec<f64>, Failure> {
     let (mut costs, mut walls) = (Vec::new(), Vec::new());
     for _ in 0..args.runs {
         let fixed = tiny.cluster.bare(&tiny.topic, tiny.data.samples())?;
@@ -130,8 +142,14 @@ fn compare(
         walls.push(whole.wall_s);
         last = Some(whole);
     }
-    let Some(last) = last else { return Err("no runs".into()) };
-    let word = if kind == Kind::Record { "record" } else { "alert" };
+    let Some(last) = last else {
+        return Err("no runs".into());
+    };
+    let word = if kind == Kind::Record {
+        "record"
+    } else {
+        "alert"
+    };
     say(&format!(
         "foghorn, {rules} {word} rules, {} worker(s): {} CPU-s per million samples, {:.0} k samples per CPU-s, {:.2} times the bare loop, wall {} s, {} MB resident",
         args.workers,
@@ -169,7 +187,10 @@ impl Loaded<'_> {
     /// Reads the topic from its beginning until the last tick is closed and all samples are read.
     fn run(&self, kind: Kind, rules: usize, workers: usize) -> Result<Run, Failure> {
         let dir = tempfile::tempdir()?;
-        let source = SourceConfig { topics: vec![self.topic.clone()], ..SourceConfig::of("m", Format::JsonMetrics) };
+        let source = SourceConfig {
+            topics: vec![self.topic.clone()],
+            ..SourceConfig::of("m", Format::JsonMetrics)
+        };
         let (cpu, wall) = (cpu_seconds(), Instant::now());
         let setup = Setup {
             cluster: self.cluster,
@@ -185,11 +206,20 @@ impl Loaded<'_> {
         let running = setup.start()?;
         let last_tick = self.last_tick();
         let samples = self.data.samples() as f64;
-        running.wait("the last tick and the last sample", Duration::from_secs(300), |running| {
-            let closed = running.live.view().groups().first().and_then(|group| group.last_tick);
-            let done = last_tick.ms() < T0_MS || closed >= Some(last_tick);
-            done && running.gauge("foghorn_samples_total") >= samples
-        })?;
+        running.wait(
+            "the last tick and the last sample",
+            Duration::from_mins(5),
+            |running| {
+                let closed = running
+                    .live
+                    .view()
+                    .groups()
+                    .first()
+                    .and_then(|group| group.last_tick);
+                let done = last_tick.ms() < T0_MS || closed >= Some(last_tick);
+                done && running.gauge("foghorn_samples_total") >= samples
+            },
+        )?;
         let read = running.gauge("foghorn_samples_total");
         let failures = running.gauge("foghorn_rule_evaluation_failures_total");
         let late = running.gauge("foghorn_late_events_total");
@@ -198,21 +228,44 @@ impl Loaded<'_> {
         running.finish()?;
         let (cpu_s, wall_s) = (cpu_seconds() - cpu, wall.elapsed().as_secs_f64());
         if read != samples || failures != 0.0 || late != 0.0 {
-            return Err(format!("{read} of {samples} samples, {failures} failed evaluations, {late} late samples").into());
+            return Err(format!(
+                "{read} of {samples} samples, {failures} failed evaluations, {late} late samples"
+            )
+            .into());
         }
         let (_, log) = SignalLog::open(&dir.path().join("signals"))?;
         let ticks = ticks(&log);
-        let (first, last) = (ticks.first().copied().unwrap_or_default(), ticks.last().copied().unwrap_or_default());
-        let in_order = ticks.windows(2).all(|pair| pair[1] - pair[0] == INTERVAL_MS);
+        let (first, last) = (
+            ticks.first().copied().unwrap_or_default(),
+            ticks.last().copied().unwrap_or_default(),
+        );
+        let in_order = ticks
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] == INTERVAL_MS);
         if !in_order {
             return Err("ticks are missing, doubled or out of order".into());
         }
-        Ok(Run { cpu_s, wall_s, resident, ticks: ticks.len() as u64, findings: found(&log, rules, last), recorded, first, last })
+        Ok(Run {
+            cpu_s,
+            wall_s,
+            resident,
+            ticks: ticks.len() as u64,
+            findings: found(&log, rules, last),
+            recorded,
+            first,
+            last,
+        })
     }
 
     fn check(&self, kind: Kind, rules: usize, run: &Run) -> Result<(), Failure> {
         if run.last != self.last_tick() || run.first.ms() > T0_MS + INTERVAL_MS {
-            return Err(format!("ticks from {} to {}, expected up to {}", run.first, run.last, self.last_tick()).into());
+            return Err(format!(
+                "ticks from {} to {}, expected up to {}",
+                run.first,
+                run.last,
+                self.last_tick()
+            )
+            .into());
         }
         let expected = expected(&self.data, rules, run.first, run.last);
         if kind == Kind::Record {
@@ -221,7 +274,11 @@ impl Loaded<'_> {
             if (least..=expected.distinct).contains(&run.recorded) {
                 return Ok(());
             }
-            return Err(format!("{} series recorded, not {least} to {}", run.recorded, expected.distinct).into());
+            return Err(format!(
+                "{} series recorded, not {least} to {}",
+                run.recorded, expected.distinct
+            )
+            .into());
         }
         if run.findings != expected {
             return Err(format!("found {:?}, expected {expected:?}", run.findings).into());

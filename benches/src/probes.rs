@@ -57,8 +57,10 @@ impl Observer {
 fn observe(properties: Properties, topic: &str, stop: &AtomicBool) -> Result<Seen, KafkaError> {
     let group = format!("observer-{}", crate::measure::wall().ms());
     let config = ConsumerConfig::new(properties, &group, &[topic]);
-    let mut consumer: Box<dyn Consumer> =
-        Box::new(RdConsumer::join(&config, Box::new(|_: &str, _: u32| Start::Earliest))?);
+    let mut consumer: Box<dyn Consumer> = Box::new(RdConsumer::join(
+        &config,
+        Box::new(|_: &str, _: u32| Start::Earliest),
+    )?);
     let mut seen = Seen::new();
     while !stop.load(Ordering::Acquire) {
         consumer.poll_batch(1_000, Duration::from_millis(100), &mut |record| {
@@ -77,11 +79,23 @@ fn observe(properties: Properties, topic: &str, stop: &AtomicBool) -> Result<See
 ///
 /// # Errors
 /// A probe that was never seen.
-pub(crate) fn latencies(begun: &BTreeMap<u32, Instant>, seen: &Seen) -> Result<Histogram<u64>, Failure> {
+pub(crate) fn latencies(
+    begun: &BTreeMap<u32, Instant>,
+    seen: &Seen,
+) -> Result<Histogram<u64>, Failure> {
     let mut histogram = Histogram::new(3)?;
-    let missing: Vec<_> = begun.keys().filter(|number| !seen.contains_key(number)).collect();
+    let missing: Vec<_> = begun
+        .keys()
+        .filter(|number| !seen.contains_key(number))
+        .collect();
     if !missing.is_empty() {
-        return Err(format!("{} of {} probes never came, {:?} first", missing.len(), begun.len(), missing[0]).into());
+        return Err(format!(
+            "{} of {} probes never came, {:?} first",
+            missing.len(),
+            begun.len(),
+            missing[0]
+        )
+        .into());
     }
     for (number, begin) in begun {
         let span = seen[number].saturating_duration_since(*begin);
@@ -109,7 +123,10 @@ mod tests {
 
     #[test]
     fn a_probe_is_found_in_any_text() {
-        assert_eq!(number(&format!("\"service\":\"{}\"", service(42))), Some(42));
+        assert_eq!(
+            number(&format!("\"service\":\"{}\"", service(42))),
+            Some(42)
+        );
         assert_eq!(number("nothing"), None);
     }
 }

@@ -28,8 +28,16 @@ impl Rig {
     /// A rig under these rules that reads one source.
     pub(crate) fn new(catalog: &Arc<Catalog>, source: &SourceConfig) -> Self {
         let mut intake = Intake::new(0, 1, Arc::clone(catalog));
-        intake.join(PARTITION, PartitionClock::new(time_rules(source), 0, Vec::new()));
-        Self { feeder: Feeder::new(source), intake, shard: Shard::new(Arc::clone(catalog)), offset: 0 }
+        intake.join(
+            PARTITION,
+            PartitionClock::new(time_rules(source), 0, Vec::new()),
+        );
+        Self {
+            feeder: Feeder::new(source),
+            intake,
+            shard: Shard::new(Arc::clone(catalog)),
+            offset: 0,
+        }
     }
 
     /// Feeds one record.

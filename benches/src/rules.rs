@@ -29,7 +29,10 @@ fn expression(i: usize) -> String {
     match i % 4 {
         0 => format!("avg_over_time({METRIC}[60s]) > {:.2}", 0.7 + 0.01 * x),
         1 => format!("max_over_time({METRIC}[60s]) > {:.2}", 1.0 + 0.01 * x),
-        2 => format!("count_over_time(({METRIC} > {:.2})[60s:1s]) > 20", 0.6 + 0.01 * x),
+        2 => format!(
+            "count_over_time(({METRIC} > {:.2})[60s:1s]) > 20",
+            0.6 + 0.01 * x
+        ),
         _ => format!("min_over_time({METRIC}[60s]) > {:.3}", 0.5 + 0.005 * x),
     }
 }
@@ -43,16 +46,31 @@ pub(crate) fn name(i: usize) -> String {
 pub(crate) fn file(kind: Kind, rules: usize) -> RuleFile {
     let mut text = "groups:\n  - name: comparison\n    interval: 10s\n    rules:\n".to_owned();
     for i in 0..rules {
-        let word = if kind == Kind::Record { "record" } else { "alert" };
+        let word = if kind == Kind::Record {
+            "record"
+        } else {
+            "alert"
+        };
         // Writing to a string does not fail.
-        let _infallible = writeln!(text, "      - {word}: {}\n        expr: {}", name(i), expression(i));
+        let _infallible = writeln!(
+            text,
+            "      - {word}: {}\n        expr: {}",
+            name(i),
+            expression(i)
+        );
     }
-    RuleFile { path: "comparison.yaml".to_owned(), text }
+    RuleFile {
+        path: "comparison.yaml".to_owned(),
+        text,
+    }
 }
 
 /// Loads a rule file; nothing in it may be wrong.
 pub(crate) fn catalog(file: &RuleFile) -> Result<Arc<Catalog>, Failure> {
-    let (rules, diagnostics) = load(&[Source::new(&file.path, &file.text)], &LoadOptions::default());
+    let (rules, diagnostics) = load(
+        &[Source::new(&file.path, &file.text)],
+        &LoadOptions::default(),
+    );
     match diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
         Some(problem) => Err(problem.to_string().into()),
         None => Ok(Arc::new(Catalog::new(rules))),

@@ -58,7 +58,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let text = format!(
         "groups:\n  - name: g\n    interval: 15s\n    rules:\n      - alert: SlowRequests\n        expr: {METRIC} > 1\n        labels: {{severity: critical}}\n        annotations:\n          summary: '{{{{ $labels.service }}}} answers in {{{{ $value | humanizeDuration }}}}'\n"
     );
-    let catalog = catalog(&RuleFile { path: "storm.yaml".to_owned(), text })?;
+    let catalog = catalog(&RuleFile {
+        path: "storm.yaml".to_owned(),
+        text,
+    })?;
     let data = Dataset::new(args.alerts, 1);
     let mut figures: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut shape = String::new();
@@ -71,9 +74,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let going_on = storm.tick(5, 2.0)?;
         let resolve = storm.tick(6, 0.1)?;
         if fire.signals < args.alerts as usize || resolve.signals < args.alerts as usize {
-            return Err(format!("{} signals at the onset, {} at the end", fire.signals, resolve.signals).into());
+            return Err(format!(
+                "{} signals at the onset, {} at the end",
+                fire.signals, resolve.signals
+            )
+            .into());
         }
-        let bytes = fire.incidents.iter().map(|incident| foghorn_wire::out::cloudevent(incident, "bench").len());
+        let bytes = fire
+            .incidents
+            .iter()
+            .map(|incident| foghorn_wire::out::cloudevent(incident, "bench").len());
         shape = format!(
             "{} signals, {} incident revision(s), the largest of {} bytes; {} incident(s) stand",
             fire.signals,
@@ -93,7 +103,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             figures.entry(name).or_default().push(figure);
         }
     }
-    say(&format!("{} alerts of {SERVICES} services in one tick; medians of {} runs", args.alerts, args.runs));
+    say(&format!(
+        "{} alerts of {SERVICES} services in one tick; medians of {} runs",
+        args.alerts, args.runs
+    ));
     say(&format!("  {shape}"));
     for (name, figures) in figures {
         say(&format!("  {}: {}", &name[2..], spread(&figures, 1)));
@@ -105,12 +118,21 @@ impl<'a> Storm<'a> {
     fn new(catalog: &Arc<Catalog>, data: &'a Dataset) -> Self {
         let core = Core::new(Arc::clone(catalog), Vec::new());
         let correlator = Correlator::new(Config::default(), graph());
-        let mut brain = Brain::new(core, correlator, Patience::default(), Arc::new(View::default()));
+        let mut brain = Brain::new(
+            core,
+            correlator,
+            Patience::default(),
+            Arc::new(View::default()),
+        );
         let start = brain.start(BEGIN - EVERY_MS, Timestamp::MIN);
         brain.fold(&[start]);
         let mut source = SourceConfig::of("m", Format::JsonMetrics);
         source.allowed_lateness = Some(Span(LATENESS_MS));
-        Self { rig: Rig::new(catalog, &source), brain, data }
+        Self {
+            rig: Rig::new(catalog, &source),
+            brain,
+            data,
+        }
     }
 
     /// Feeds one sample of each series, which all have this value, then one that lets the tick
@@ -118,7 +140,9 @@ impl<'a> Storm<'a> {
     fn tick(&mut self, round: i64, value: f64) -> Result<Told, Failure> {
         let at = BEGIN + round * EVERY_MS;
         let mut text = String::new();
-        let samples = (0..self.data.series()).map(|series| (series, at)).chain([(0, at + LATENESS_MS)]);
+        let samples = (0..self.data.series())
+            .map(|series| (series, at))
+            .chain([(0, at + LATENESS_MS)]);
         for (series, at) in samples {
             self.data.write_as(series, at, value, &mut text);
             self.rig.feed(text.as_bytes(), at)?;
@@ -126,14 +150,22 @@ impl<'a> Storm<'a> {
         self.rig.settle();
         let sources = self.sources(at);
         let Self { rig, brain, .. } = self;
-        let (advance, tick) = timed(|| brain.advance(Vec::new(), &sources, &mut [&mut rig.shard], at));
+        let (advance, tick) =
+            timed(|| brain.advance(Vec::new(), &sources, &mut [&mut rig.shard], at));
         let (incidents, fold) = timed(|| brain.fold(&advance.entries));
         let transitions = advance.entries.iter().flat_map(|entry| match entry {
             Entry::Tick { signals, .. } => signals.as_slice(),
             _ => &[],
         });
-        let signals = transitions.filter(|signal| matches!(signal, Signal::Transition(_))).count();
-        Ok(Told { tick_ms: ms(tick), fold_ms: ms(fold), signals, incidents })
+        let signals = transitions
+            .filter(|signal| matches!(signal, Signal::Transition(_)))
+            .count();
+        Ok(Told {
+            tick_ms: ms(tick),
+            fold_ms: ms(fold),
+            signals,
+            incidents,
+        })
     }
 
     fn sources(&self, now: Timestamp) -> Sources {
@@ -145,9 +177,16 @@ impl<'a> Storm<'a> {
             allowed_lateness_ms: LATENESS_MS,
             logged_offset: 0,
         };
-        let partitions = self.rig.shard.progress().map(|(partition, progress)| (partition, state(progress)));
+        let partitions = self
+            .rig
+            .shard
+            .progress()
+            .map(|(partition, progress)| (partition, state(progress)));
         debug_assert!(self.rig.intake.clock(PARTITION).is_some());
-        Sources { partitions: partitions.collect(), names: vec!["m".to_owned()] }
+        Sources {
+            partitions: partitions.collect(),
+            names: vec!["m".to_owned()],
+        }
     }
 }
 
@@ -158,7 +197,13 @@ fn graph() -> Topology {
         name: name(i),
         owner: format!("team-{}", i % 12),
         tier: Some((1 + i % 4) as u8),
-        depends_on: [2 * i + 1, 2 * i + 2].into_iter().filter(|callee| *callee < SERVICES).map(name).collect(),
+        depends_on: [2 * i + 1, 2 * i + 2]
+            .into_iter()
+            .filter(|callee| *callee < SERVICES)
+            .map(name)
+            .collect(),
     };
-    Topology::new(&TopologyFile { services: (0..SERVICES).map(service).collect() })
+    Topology::new(&TopologyFile {
+        services: (0..SERVICES).map(service).collect(),
+    })
 }

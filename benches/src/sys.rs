@@ -1,7 +1,10 @@
 //! What only unsafe code can do here: count this thread's allocations, and ask the kernel for the
 //! process' CPU time.
 
-#![expect(unsafe_code, reason = "an allocator and a system call: neither has a safe form in the standard library")]
+#![expect(
+    unsafe_code,
+    reason = "an allocator and a system call: neither has a safe form in the standard library"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

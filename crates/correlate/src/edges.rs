@@ -40,6 +40,35 @@ pub(crate) struct Vantage<'a> {
     changes: Vec<(&'a Change, Reach<'a>)>,
 }
 
+/// An edge that holds, not yet put into words: most of a storm's edges never are.
+pub(crate) struct Accepted<'a> {
+    pub(crate) later: AlertId,
+    earlier: &'a Alert,
+    score: f64,
+    evidence: Vec<Judgement<'a>>,
+}
+
+impl Accepted<'_> {
+    pub(crate) fn tell(&self) -> Edge {
+        Edge {
+            with: self.earlier.id,
+            with_name: self.earlier.rule.name.to_string(),
+            score: self.score,
+            evidence: self.evidence.iter().map(Judgement::tell).collect(),
+        }
+    }
+
+    /// Leaves the best, in the order in which an alert keeps its edges.
+    pub(crate) fn keep_best(edges: &mut Vec<Self>, most: usize) {
+        edges.sort_by(|a, b| {
+            b.score
+                .total_cmp(&a.score)
+                .then(a.earlier.id.cmp(&b.earlier.id))
+        });
+        edges.truncate(most);
+    }
+}
+
 impl<'a> Scorer<'a> {
     pub(crate) fn vantage(self, alert: &'a Alert) -> Vantage<'a> {
         let (hops, bound) = (self.config.max_hops, self.config.bounds.reach);
@@ -89,26 +118,25 @@ impl<'a> Scorer<'a> {
         found
     }
 
-    /// The later alert and its edge to the earlier one, if the evidence is enough.
-    pub(crate) fn score(self, vantage: &Vantage<'a>, other: &'a Alert) -> Option<(AlertId, Edge)> {
+    /// The edge between two alerts, if the evidence is enough.
+    pub(crate) fn score(self, vantage: &Vantage<'a>, other: &'a Alert) -> Option<Accepted<'a>> {
         let pair = Pair::new(vantage.alert, other);
         let evidence = match evidence::recurrence(pair, self.config) {
             Some(evidence) => evidence.into_iter().collect(),
             None => self.judge(vantage, pair, other)?,
         };
         let score: f64 = evidence.iter().map(|judgement| judgement.score).sum();
-        let kinds: BTreeSet<EvidenceKind> =
-            evidence.iter().map(|judgement| judgement.kind).collect();
-        if score < self.config.join_threshold || kinds.len() < self.config.min_kinds {
+        if score < self.config.join_threshold {
             return None;
         }
-        let edge = Edge {
-            with: pair.earlier.id,
-            with_name: pair.earlier.rule.name.to_string(),
+        let kinds: BTreeSet<EvidenceKind> =
+            evidence.iter().map(|judgement| judgement.kind).collect();
+        (kinds.len() >= self.config.min_kinds).then(|| Accepted {
+            later: pair.later.id,
+            earlier: pair.earlier,
             score: (score * 1e3).round() / 1e3,
-            evidence: evidence.iter().map(Judgement::tell).collect(),
-        };
-        Some((pair.later.id, edge))
+            evidence,
+        })
     }
 
     fn judge(

@@ -11,7 +11,7 @@ use foghorn_model::{AlertId, IncidentId};
 
 use crate::case::{Case, Departed};
 use crate::correlator::Correlator;
-use crate::edges::Scorer;
+use crate::edges::{Accepted, Scorer};
 use crate::group::{Node, regroup};
 use crate::index::{Posting, tying_pairs};
 
@@ -92,8 +92,9 @@ impl Correlator {
             rarity: &self.state.rarity,
             index: &self.state.index,
         };
+        let most = self.config.bounds.edges_per_alert;
         let mut seen: BTreeSet<(AlertId, AlertId)> = BTreeSet::new();
-        let mut edges = Vec::new();
+        let mut edges: BTreeMap<AlertId, Vec<Accepted<'_>>> = BTreeMap::new();
         let mut cut = 0;
         for alert in touched.iter().filter_map(|id| self.state.alerts.get(id)) {
             let vantage = scorer.vantage(alert);
@@ -104,12 +105,24 @@ impl Correlator {
                 .iter()
                 .filter_map(|id| self.state.alerts.get(id))
             {
-                if seen.insert((alert.id.min(other.id), alert.id.max(other.id))) {
-                    edges.extend(scorer.score(&vantage, other));
+                if !seen.insert((alert.id.min(other.id), alert.id.max(other.id))) {
+                    continue;
+                }
+                if let Some(edge) = scorer.score(&vantage, other) {
+                    let best = edges.entry(edge.later).or_default();
+                    best.push(edge);
+                    if best.len() > 2 * most + 2 {
+                        Accepted::keep_best(best, most);
+                    }
                 }
             }
         }
-        (edges, cut)
+        let mut told = Vec::new();
+        for (later, mut best) in edges {
+            Accepted::keep_best(&mut best, most);
+            told.extend(best.iter().map(|edge| (later, edge.tell())));
+        }
+        (told, cut)
     }
 
     /// Adds an edge to the later alert, which keeps the best.

@@ -102,7 +102,10 @@ impl Brain {
     /// Event time begins: the entry that says so.
     pub fn start(&mut self, origin: Timestamp, silent_until: Timestamp) -> Entry {
         self.core.start(origin, silent_until);
-        Entry::Start { origin, silent_until }
+        Entry::Start {
+            origin,
+            silent_until,
+        }
     }
 
     /// Comes back from a log: correlation folds it again (what it said then was said then), groups
@@ -113,13 +116,16 @@ impl Brain {
         for entry in entries {
             self.correlate(entry, &mut incidents);
         }
-        incidents.iter().for_each(|incident| self.publish_incident(incident));
+        incidents
+            .iter()
+            .for_each(|incident| self.publish_incident(incident));
         let silent = history.start.map_or(Timestamp::MIN, |(_, silent)| silent);
         // Nothing is said of the time before time began, though its samples may be read.
         let origin = history.start.map_or(begin, |(origin, _)| origin);
         self.core.start(begin.max(origin), silent);
         if let Some(latest) = history.latest() {
-            self.core.begin_after(latest, |key| !history.groups.contains_key(key));
+            self.core
+                .begin_after(latest, |key| !history.groups.contains_key(key));
         }
         for (key, group) in &history.groups {
             self.core.resume(key, group);
@@ -135,15 +141,36 @@ impl Brain {
     pub fn pinned(&mut self, pin: Pin, skip: Skip) {
         self.pins.push(pin);
         if skip == Skip::Blind {
-            let Pin { partition, tick: until, .. } = pin;
-            let after = self.behind.get(&partition).copied().unwrap_or(Timestamp::MIN);
-            self.blind.entry(partition).or_default().push((after, until));
-            self.left.push(Entry::Blind { partition, after, until });
+            let Pin {
+                partition,
+                tick: until,
+                ..
+            } = pin;
+            let after = self
+                .behind
+                .get(&partition)
+                .copied()
+                .unwrap_or(Timestamp::MIN);
+            self.blind
+                .entry(partition)
+                .or_default()
+                .push((after, until));
+            self.left.push(Entry::Blind {
+                partition,
+                after,
+                until,
+            });
         }
     }
 
     /// Decides what has happened: arrivals first, then every tick that may close, lowest first.
-    pub fn advance(&mut self, said: Vec<Said>, sources: &Sources, shards: &mut [&mut Shard], wall: Timestamp) -> Advance {
+    pub fn advance(
+        &mut self,
+        said: Vec<Said>,
+        sources: &Sources,
+        shards: &mut [&mut Shard],
+        wall: Timestamp,
+    ) -> Advance {
         let mut advance = Advance::default();
         for said in said {
             self.arrive(said, &mut advance.entries);
@@ -156,16 +183,34 @@ impl Brain {
                 break;
             }
         }
-        let now = if self.event_now { low_watermark(sources) } else { Some(wall) };
-        let due = self.correlator.next_deadline().is_some_and(|deadline| now.is_some_and(|now| deadline <= now));
+        let now = if self.event_now {
+            low_watermark(sources)
+        } else {
+            Some(wall)
+        };
+        let due = self
+            .correlator
+            .next_deadline()
+            .is_some_and(|deadline| now.is_some_and(|now| deadline <= now));
         let speaks = advance.entries.iter().any(|entry| match entry {
             Entry::Tick { signals, .. } => !signals.is_empty(),
             Entry::Arrival { .. } | Entry::Command(_) => true,
             _ => false,
         });
-        if let Some(now) = now.filter(|now| (due || speaks) && *now > self.correlator.now() && *now < Timestamp::MAX) {
+        if let Some(now) = now
+            .filter(|now| (due || speaks) && *now > self.correlator.now() && *now < Timestamp::MAX)
+        {
             // Before what speaks: it is said at this instant.
-            let at = advance.entries.iter().position(|entry| !matches!(entry, Entry::Pin(_) | Entry::Blind { .. } | Entry::Lowered { .. })).unwrap_or(advance.entries.len());
+            let at = advance
+                .entries
+                .iter()
+                .position(|entry| {
+                    !matches!(
+                        entry,
+                        Entry::Pin(_) | Entry::Blind { .. } | Entry::Lowered { .. }
+                    )
+                })
+                .unwrap_or(advance.entries.len());
             advance.entries.insert(at, Entry::Timer { now });
         }
         advance
@@ -173,7 +218,9 @@ impl Brain {
 
     /// Spans that no group's next tick can stand in any more.
     fn forget_blind(&mut self) {
-        let next = (0..self.core.catalog().rules.groups.len()).map(|group| self.core.next_tick(group)).min();
+        let next = (0..self.core.catalog().rules.groups.len())
+            .map(|group| self.core.next_tick(group))
+            .min();
         for spans in self.blind.values_mut() {
             spans.retain(|(_, until)| next.is_some_and(|next| *until >= next));
         }
@@ -181,21 +228,49 @@ impl Brain {
 
     fn arrive(&mut self, said: Said, entries: &mut Vec<Entry>) {
         let signals = self.core.arrive(&said);
-        if self.logged.get(&said.partition).is_some_and(|logged| said.offset < *logged) {
+        if self
+            .logged
+            .get(&said.partition)
+            .is_some_and(|logged| said.offset < *logged)
+        {
             return;
         }
-        let Said { partition, offset, changes, alerts, edges, .. } = said;
+        let Said {
+            partition,
+            offset,
+            changes,
+            alerts,
+            edges,
+            ..
+        } = said;
         if !(signals.is_empty() && changes.is_empty() && alerts.is_empty() && edges.is_empty()) {
-            entries.push(Entry::Arrival { partition, offset, signals, changes, alerts, edges });
+            entries.push(Entry::Arrival {
+                partition,
+                offset,
+                signals,
+                changes,
+                alerts,
+                edges,
+            });
         }
     }
 
     /// The partitions that a group reads, those that its recorders read among them.
-    fn partitions_of(&self, group: usize, sources: &Sources) -> BTreeMap<Partition, PartitionState> {
+    fn partitions_of(
+        &self,
+        group: usize,
+        sources: &Sources,
+    ) -> BTreeMap<Partition, PartitionState> {
         let mut groups = BTreeSet::from([group]);
         let mut fresh = vec![group];
         while let Some(group) = fresh.pop() {
-            fresh.extend(self.core.catalog().recorders(group).iter().filter(|recorder| groups.insert(**recorder)));
+            fresh.extend(
+                self.core
+                    .catalog()
+                    .recorders(group)
+                    .iter()
+                    .filter(|recorder| groups.insert(**recorder)),
+            );
         }
         let reads = |partition: &Partition| {
             groups.iter().any(|group| {
@@ -204,11 +279,22 @@ impl Brain {
                 wanted.is_empty() || name.is_some_and(|name| wanted.contains(name))
             })
         };
-        sources.partitions.iter().filter(|(partition, _)| reads(partition)).map(|(p, s)| (*p, *s)).collect()
+        sources
+            .partitions
+            .iter()
+            .filter(|(partition, _)| reads(partition))
+            .map(|(p, s)| (*p, *s))
+            .collect()
     }
 
     /// Closes the lowest tick that may close; whether there was one.
-    fn close_one(&mut self, sources: &Sources, shards: &mut [&mut Shard], wall: Timestamp, advance: &mut Advance) -> bool {
+    fn close_one(
+        &mut self,
+        sources: &Sources,
+        shards: &mut [&mut Shard],
+        wall: Timestamp,
+        advance: &mut Advance,
+    ) -> bool {
         let mut order: Vec<_> = (0..self.core.catalog().rules.groups.len()).collect();
         order.sort_by_key(|group| (self.core.next_tick(*group), *group));
         for group in order {
@@ -220,14 +306,21 @@ impl Brain {
             if partitions.is_empty() {
                 continue;
             }
-            match decide(tick, &partitions, wall, self.core.is_replayed(group), self.patience) {
+            match decide(
+                tick,
+                &partitions,
+                wall,
+                self.core.is_replayed(group),
+                self.patience,
+            ) {
                 Decision::Close => {
                     self.close(group, tick, &partitions, shards, advance);
                     return true;
                 }
                 Decision::Pin(skips) => {
                     for (partition, skip) in skips {
-                        self.behind.insert(partition, partitions[&partition].progress.watermark);
+                        self.behind
+                            .insert(partition, partitions[&partition].progress.watermark);
                         let wanted = advance.wanted.entry(partition).or_insert((tick, skip));
                         *wanted = (wanted.0.max(tick), wanted.1.max(skip));
                     }
@@ -252,19 +345,43 @@ impl Brain {
         advance: &mut Advance,
     ) {
         let skipped = |(after, until): &(Timestamp, Timestamp)| *after < tick && tick <= *until;
-        let blind = partitions.keys().any(|p| self.blind.get(p).is_some_and(|spans| spans.iter().any(skipped)));
+        let blind = partitions.keys().any(|p| {
+            self.blind
+                .get(p)
+                .is_some_and(|spans| spans.iter().any(skipped))
+        });
         let replayed = self.core.is_replayed(group);
         let signals = self.core.close(group, shards, blind);
         if !replayed {
-            self.read_to(partitions, &mut advance.entries);
-            advance.entries.push(Entry::Tick { group: self.core.key(group).clone(), tick, signals });
+            self.read_to(partitions, shards, &mut advance.entries);
+            advance.entries.push(Entry::Tick {
+                group: self.core.key(group).clone(),
+                tick,
+                signals,
+            });
         }
     }
 
     /// Says how far partitions had been read, where that is news.
-    fn read_to(&mut self, partitions: &BTreeMap<Partition, PartitionState>, entries: &mut Vec<Entry>) {
+    fn read_to(
+        &mut self,
+        partitions: &BTreeMap<Partition, PartitionState>,
+        shards: &[&mut Shard],
+        entries: &mut Vec<Entry>,
+    ) {
         let moved = |(partition, state): (&Partition, &PartitionState)| {
-            let now = (state.progress.next_offset, state.progress.watermark);
+            let furthest = shards
+                .iter()
+                .map(|shard| shard.furthest(*partition))
+                .max()
+                .unwrap_or(Timestamp::MIN);
+            let now = (
+                state.progress.next_offset,
+                state
+                    .progress
+                    .watermark
+                    .max(furthest - state.allowed_lateness_ms),
+            );
             let news = self.read.insert(*partition, now) != Some(now);
             news.then_some((*partition, now.0, now.1))
         };
@@ -284,10 +401,16 @@ impl Brain {
             self.publish_incident(incident);
         }
         self.publish_alerts(entries);
-        if entries.iter().any(|entry| matches!(entry, Entry::Arrival { .. } | Entry::Timer { .. })) {
+        if entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Arrival { .. } | Entry::Timer { .. }))
+        {
             self.publish_heard();
         }
-        if entries.iter().any(|entry| matches!(entry, Entry::Tick { .. } | Entry::Rules { .. })) {
+        if entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Tick { .. } | Entry::Rules { .. }))
+        {
             self.publish_groups();
         }
         incidents
@@ -297,20 +420,45 @@ impl Brain {
         let correlator = &mut self.correlator;
         match entry {
             Entry::Tick { signals, .. } => {
-                signals.iter().for_each(|signal| correlator.fold(Input::Signal(signal), out));
+                signals
+                    .iter()
+                    .for_each(|signal| correlator.fold(Input::Signal(signal), out));
             }
-            Entry::Arrival { signals, changes, alerts, edges, .. } => {
-                edges.iter().for_each(|(client, server)| correlator.fold(Input::ServiceEdge { client, server }, out));
-                changes.iter().for_each(|change| correlator.fold(Input::Change(change), out));
-                signals.iter().for_each(|signal| correlator.fold(Input::Signal(signal), out));
-                alerts.iter().for_each(|alert| correlator.fold(Input::Outside(alert), out));
+            Entry::Arrival {
+                signals,
+                changes,
+                alerts,
+                edges,
+                ..
+            } => {
+                edges.iter().for_each(|(client, server)| {
+                    correlator.fold(Input::ServiceEdge { client, server }, out);
+                });
+                changes
+                    .iter()
+                    .for_each(|change| correlator.fold(Input::Change(change), out));
+                signals
+                    .iter()
+                    .for_each(|signal| correlator.fold(Input::Signal(signal), out));
+                alerts
+                    .iter()
+                    .for_each(|alert| correlator.fold(Input::Outside(alert), out));
             }
             Entry::Timer { now } => correlator.fold(Input::Timer(*now), out),
             Entry::Command(Command::Acknowledge { incident, by }) => {
-                let command = foghorn_correlate::Command::Acknowledge { incident: *incident, by: by.clone() };
+                let command = foghorn_correlate::Command::Acknowledge {
+                    incident: *incident,
+                    by: by.clone(),
+                };
                 correlator.fold(Input::Command(command), out);
             }
-            Entry::Start { .. } | Entry::Rules { .. } | Entry::Read { .. } | Entry::Join { .. } | Entry::Pin(_) | Entry::Blind { .. } | Entry::Lowered { .. } => return,
+            Entry::Start { .. }
+            | Entry::Rules { .. }
+            | Entry::Read { .. }
+            | Entry::Join { .. }
+            | Entry::Pin(_)
+            | Entry::Blind { .. }
+            | Entry::Lowered { .. } => return,
         }
         correlator.flush(out);
     }
@@ -321,15 +469,26 @@ impl Brain {
     }
 
     /// Takes new rules; the entries that say so and what ends with them.
-    pub fn reload(&mut self, catalog: Arc<Catalog>, files: Vec<RuleFile>, shards: &mut [&mut Shard]) -> Vec<Entry> {
-        let latest = (0..self.core.catalog().rules.groups.len()).filter_map(|group| self.core.closed(group)).max();
-        let (signals, map) = self.core.reload(Arc::clone(&catalog));
+    pub fn reload(
+        &mut self,
+        catalog: Arc<Catalog>,
+        files: Vec<RuleFile>,
+        shards: &mut [&mut Shard],
+    ) -> Vec<Entry> {
+        let latest = (0..self.core.catalog().rules.groups.len())
+            .filter_map(|group| self.core.closed(group))
+            .max();
+        let (signals, map) = self.core.reload(catalog);
         for shard in &mut *shards {
-            shard.reload(Arc::clone(&catalog), &map);
+            shard.reload(Arc::clone(self.core.catalog()), &map);
         }
         let mut entries = vec![Entry::Rules { files }];
         if let (Some(tick), false) = (latest, signals.is_empty()) {
-            entries.push(Entry::Tick { group: GroupKey::nobody(), tick, signals });
+            entries.push(Entry::Tick {
+                group: GroupKey::nobody(),
+                tick,
+                signals,
+            });
         }
         entries
     }
@@ -350,18 +509,36 @@ impl Brain {
     }
 
     fn publish_incident(&self, incident: &Incident) {
-        self.view.incidents.insert(incident.id, Arc::new(incident.clone()));
+        self.view
+            .incidents
+            .insert(incident.id, Arc::new(incident.clone()));
     }
 
     /// Brings the read model's values up to date: between transitions an alert's value goes on
     /// changing.
     pub fn refresh(&self) {
         for (group, rule, alert) in self.core.active() {
-            let known = self.view.alerts.get(&alert.id).map(|known| Arc::clone(known.value()));
-            let Some(known) = known.filter(|known| known.value.to_bits() != alert.value.to_bits()) else { continue };
+            let known = self
+                .view
+                .alerts
+                .get(&alert.id)
+                .map(|known| Arc::clone(known.value()));
+            let Some(known) = known.filter(|known| known.value.to_bits() != alert.value.to_bits())
+            else {
+                continue;
+            };
             let (annotations, reason) = (alert.annotations.clone(), alert.reason.clone());
-            let view = AlertView { value: alert.value, annotations, reason, ..(*known).clone() };
-            debug_assert_eq!((&view.group, &view.name), (&group.name, &rule.name), "an alert's id names its rule");
+            let view = AlertView {
+                value: alert.value,
+                annotations,
+                reason,
+                ..(*known).clone()
+            };
+            debug_assert_eq!(
+                (&view.group, &view.name),
+                (&group.name, &rule.name),
+                "an alert's id names its rule"
+            );
             self.view.alerts.insert(alert.id, Arc::new(view));
         }
     }
@@ -369,12 +546,20 @@ impl Brain {
     /// Alerts of log matches and of other programs, as correlation holds them.
     fn publish_heard(&self) {
         use foghorn_correlate::Source;
-        for alert in self.correlator.alerts().filter(|alert| !matches!(alert.source, Source::Rule)) {
+        for alert in self
+            .correlator
+            .alerts()
+            .filter(|alert| !matches!(alert.source, Source::Rule))
+        {
             if alert.state == AlertState::Resolved {
                 self.view.alerts.remove(&alert.id);
                 continue;
             }
-            let same = self.view.alerts.get(&alert.id).is_some_and(|known| known.reason == alert.reason);
+            let same = self
+                .view
+                .alerts
+                .get(&alert.id)
+                .is_some_and(|known| known.reason == alert.reason);
             if !same {
                 let view = AlertView {
                     id: alert.id,
@@ -436,5 +621,9 @@ impl Brain {
 }
 
 fn low_watermark(sources: &Sources) -> Option<Timestamp> {
-    sources.partitions.values().map(|state| state.progress.watermark).min()
+    sources
+        .partitions
+        .values()
+        .map(|state| state.progress.watermark)
+        .min()
 }

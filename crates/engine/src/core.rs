@@ -15,21 +15,27 @@ use foghorn_eval::shard::{Shard, nameless_order};
 use foghorn_eval::vector::{Element, Leaves, Vector};
 use foghorn_model::labels::NAME;
 use foghorn_model::{
-    AlertState, Labels, Reason, RuleId, RuleRef, STALE_NAN, Signal, SignalId, Timestamp, Transition, TransitionKind,
+    AlertState, Labels, Reason, RuleId, RuleRef, STALE_NAN, Signal, SignalId, Timestamp,
+    Transition, TransitionKind,
 };
 use foghorn_rules::plan::{Group, LeafId, Read, Rule, RuleKind};
 use foghorn_rules::template::TemplateContext;
 
 use crate::entry::GroupKey;
-use crate::history::GroupHistory;
+use crate::history::{GroupHistory, active_of};
 use crate::matches::RuleMatches;
 use crate::view::{GroupView, Health, RuleView};
 
 /// What a rule remembers between ticks.
 #[derive(Debug)]
 enum Memory {
-    Record { last: BTreeSet<Labels> },
-    Alert { alerts: RuleAlerts, bank: Option<DetectorBank> },
+    Record {
+        last: BTreeSet<Labels>,
+    },
+    Alert {
+        alerts: RuleAlerts,
+        bank: Option<DetectorBank>,
+    },
     Match(RuleMatches),
 }
 
@@ -53,6 +59,8 @@ struct GroupState {
     replay_until: Timestamp,
     /// Alerts that the log holds open at `replay_until`, by (rule, labels).
     logged: BTreeMap<(RuleId, Labels), ActiveAlert>,
+    /// Alerts that the log says ended for want of data, with when.
+    doubted: BTreeMap<(RuleId, Labels), (Timestamp, ActiveAlert)>,
 }
 
 /// Counts of rule evaluations.
@@ -86,7 +94,10 @@ struct TickLeaves<'a, 'b> {
 impl Leaves for TickLeaves<'_, '_> {
     fn leaf(&mut self, leaf: LeafId, at: Timestamp) -> Vector {
         let mut vector = self.recorded.leaf(self.group, leaf, self.tick, at);
-        let recorded: BTreeSet<Labels> = vector.iter().map(|element| element.labels.clone()).collect();
+        let recorded: BTreeSet<Labels> = vector
+            .iter()
+            .map(|element| element.labels.clone())
+            .collect();
         let mut parts = usize::from(!vector.is_empty());
         for shard in &mut *self.shards {
             let mut part = shard.leaf(self.group, leaf, self.tick, at);
@@ -105,7 +116,12 @@ impl Leaves for TickLeaves<'_, '_> {
 impl Core {
     /// A core under these rules; `external` labels are for templates.
     pub fn new(catalog: Arc<Catalog>, external: Vec<(String, String)>) -> Self {
-        let groups = catalog.rules.groups.iter().map(|group| GroupState::new(group)).collect();
+        let groups = catalog
+            .rules
+            .groups
+            .iter()
+            .map(|group| GroupState::new(group))
+            .collect();
         Self {
             recorded: Shard::new(Arc::clone(&catalog)),
             groups,
@@ -120,19 +136,27 @@ impl Core {
     pub fn start(&mut self, origin: Timestamp, silent_until: Timestamp) {
         for (state, group) in self.groups.iter_mut().zip(&self.catalog.rules.groups) {
             state.next_tick = origin.next_slot(group.interval_ms, group.slot_ms);
-            state.rules.iter_mut().for_each(|rule| rule.silent_until = silent_until);
+            state
+                .rules
+                .iter_mut()
+                .for_each(|rule| rule.silent_until = silent_until);
         }
     }
 
     /// What the log says of a group: how far it had closed, what was open and said then.
     pub fn resume(&mut self, key: &GroupKey, history: &GroupHistory) {
-        let Some(at) = self.groups.iter().position(|state| state.key == *key) else { return };
+        let Some(at) = self.groups.iter().position(|state| state.key == *key) else {
+            return;
+        };
         let (state, group) = (&mut self.groups[at], &self.catalog.rules.groups[at]);
         if let Some(closed) = history.closed {
             state.replay_until = closed;
             state.logged.clone_from(&history.open);
+            state.doubted.clone_from(&history.doubted);
         } else if let Some(since) = history.since {
-            state.next_tick = state.next_tick.max(since.next_slot(group.interval_ms, group.slot_ms));
+            state.next_tick = state
+                .next_tick
+                .max(since.next_slot(group.interval_ms, group.slot_ms));
         }
         for (rule, state) in group.rules.iter().zip(&mut state.rules) {
             if let Memory::Match(matches) = &mut state.memory {
@@ -189,9 +213,18 @@ impl Core {
     pub fn arrive(&mut self, said: &Said) -> Vec<Signal> {
         let mut signals = Vec::new();
         for hit in &said.matches {
-            let (group, rule) = (&self.catalog.rules.groups[hit.rule.0], &self.catalog.rules.groups[hit.rule.0].rules[hit.rule.1]);
+            let (group, rule) = (
+                &self.catalog.rules.groups[hit.rule.0],
+                &self.catalog.rules.groups[hit.rule.0].rules[hit.rule.1],
+            );
             let state = &mut self.groups[hit.rule.0].rules[hit.rule.1];
-            let (Memory::Match(matches), RuleKind::Match { resolve_after_ms, .. }) = (&mut state.memory, &rule.kind) else {
+            let (
+                Memory::Match(matches),
+                RuleKind::Match {
+                    resolve_after_ms, ..
+                },
+            ) = (&mut state.memory, &rule.kind)
+            else {
                 continue;
             };
             let signal = matches.arrive(group, rule, said.partition, hit, *resolve_after_ms);
@@ -202,7 +235,12 @@ impl Core {
 
     /// Closes a group's next tick: all that it says, in rule and label order. `blind` says that it
     /// closes without a partition that is left behind. Ticks that the log closed before say nothing.
-    pub fn close(&mut self, group: GroupIndex, shards: &mut [&mut Shard], blind: bool) -> Vec<Signal> {
+    pub fn close(
+        &mut self,
+        group: GroupIndex,
+        shards: &mut [&mut Shard],
+        blind: bool,
+    ) -> Vec<Signal> {
         let catalog = Arc::clone(&self.catalog);
         let plan = &catalog.rules.groups[group];
         let tick = self.groups[group].next_tick;
@@ -214,12 +252,14 @@ impl Core {
             let silent = tick <= state.silent_until;
             if silent {
                 signals.truncate(start);
-            } else if state.last_tick.is_none_or(|last| last <= state.silent_until) {
+            } else if state
+                .last_tick
+                .is_none_or(|last| last <= state.silent_until)
+            {
                 say_active(&state.memory, plan, rule, tick, start, &mut signals);
             }
             state.last_tick = Some(tick);
         }
-        if plan.name.as_ref() == "logs" && tick.ms() > 1767225700000 && tick.ms() < 1767225820000 { if let Memory::Alert { alerts, .. } = &self.groups[group].rules[0].memory { eprintln!("DBG {tick} replay_until {} : {:?} said {}", self.groups[group].replay_until, alerts.active().map(|a| (a.labels.to_string(), a.active_at.ms() % 1000000, a.state)).collect::<Vec<_>>(), signals.len()); } }
         for shard in &mut *shards {
             shard.closed(group, tick);
         }
@@ -237,7 +277,10 @@ impl Core {
         signals
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a rule's evaluation touches all of a tick's parts")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a rule's evaluation touches all of a tick's parts"
+    )]
     fn evaluate(
         &mut self,
         g: GroupIndex,
@@ -252,29 +295,48 @@ impl Core {
         self.stats.evaluations += 1;
         let start = signals.len();
         let at = tick - group.query_offset_ms;
-        let mut leaves = TickLeaves { shards, recorded: &mut self.recorded, group: g, tick };
+        let mut leaves = TickLeaves {
+            shards,
+            recorded: &mut self.recorded,
+            group: g,
+            tick,
+        };
         let state = &mut self.groups[g].rules[r];
+        let logs_only = reads_logs_only(rule, group);
+        let doubted: BTreeMap<Labels, Timestamp> = match &state.memory {
+            Memory::Alert { alerts, .. } if blind => alerts
+                .all_doubtful()
+                .map(|(at, alert)| (alert.labels.clone(), at))
+                .collect(),
+            _ => BTreeMap::new(),
+        };
         let result = match (&mut state.memory, &rule.kind) {
-            (Memory::Match(matches), RuleKind::Match { resolve_after_ms, .. }) => {
+            (
+                Memory::Match(matches),
+                RuleKind::Match {
+                    resolve_after_ms, ..
+                },
+            ) => {
                 signals.extend(matches.tick(group, rule, tick, *resolve_after_ms));
                 Ok(())
             }
-            (Memory::Record { last }, RuleKind::Record { metric }) => {
-                self.evaluator.evaluate(group, &rule.expr, at, &mut leaves).map_err(|error| error.to_string()).and_then(
-                    |value| {
-                        let vector = recorded_vector(value, rule, metric, group.limit)?;
-                        record(&mut self.recorded, g, at, vector, last);
-                        Ok(())
-                    },
-                )
-            }
+            (Memory::Record { last }, RuleKind::Record { metric }) => self
+                .evaluator
+                .evaluate(group, &rule.expr, at, &mut leaves)
+                .map_err(|error| error.to_string())
+                .and_then(|value| {
+                    let vector = recorded_vector(value, rule, metric, group.limit)?;
+                    record(&mut self.recorded, g, at, vector, last);
+                    Ok(())
+                }),
             (Memory::Alert { alerts, bank }, RuleKind::Alert { detector, .. }) => self
                 .evaluator
                 .condition(group, &rule.expr, at, &mut leaves)
                 .and_then(|condition| {
                     let (hits, base) = match (detector, bank) {
                         (Some(detector), Some(bank)) => {
-                            let picks = bank.observe(detector, tick, group.interval_ms, &condition.result);
+                            let picks =
+                                bank.observe(detector, tick, group.interval_ms, &condition.result);
                             let hit = |pick: foghorn_eval::detect::Pick| Hit {
                                 labels: pick.labels,
                                 value: pick.value,
@@ -283,26 +345,39 @@ impl Core {
                             (picks.into_iter().map(hit).collect(), Some(condition.result))
                         }
                         _ => {
-                            let hit = |element: Element| Hit { labels: element.labels, value: element.value, reason: None };
-                            (condition.result.into_iter().map(hit).collect(), condition.base)
+                            let hit = |element: Element| Hit {
+                                labels: element.labels,
+                                value: element.value,
+                                reason: None,
+                            };
+                            (
+                                condition.result.into_iter().map(hit).collect(),
+                                condition.base,
+                            )
                         }
                     };
-                    alerts.advance(rule, group, tick, hits, base.as_deref(), &self.external, signals)
+                    alerts.advance(
+                        rule,
+                        group,
+                        tick,
+                        hits,
+                        base.as_deref(),
+                        &self.external,
+                        signals,
+                    )
                 })
                 .map_err(|error| error.to_string()),
             _ => Ok(()),
         };
-        if reads_logs_only(rule, group) {
-            // No record is what all-clear looks like: a log query counts what is there.
-            signals[start..].iter_mut().for_each(|signal| replace_reason(signal, &Reason::NoData, Reason::ConditionFalse { value: None }));
+        if let Memory::Alert { alerts, .. } = &mut state.memory {
+            let ends = signals.split_off(start);
+            let ends = ends
+                .into_iter()
+                .filter_map(|signal| judge(signal, rule, alerts, &doubted, blind, logs_only));
+            signals.extend(ends);
         }
         state.error = result.err().unwrap_or_default();
         self.stats.failures += u64::from(!state.error.is_empty());
-        if blind {
-            for signal in &mut signals[start..] {
-                doubt(signal);
-            }
-        }
     }
 
     /// Takes new rules. Alerts of rules that are gone end with the reason `rule removed`; groups
@@ -310,24 +385,47 @@ impl Core {
     /// tick of any group. Returns the ending signals and, per new group, the old one it goes on
     /// from.
     pub fn reload(&mut self, catalog: Arc<Catalog>) -> (Vec<Signal>, Vec<Option<GroupIndex>>) {
-        let latest = self.groups.iter().filter_map(|state| state.closed).max().unwrap_or(Timestamp::MIN);
+        let latest = self
+            .groups
+            .iter()
+            .filter_map(|state| state.closed)
+            .max()
+            .unwrap_or(Timestamp::MIN);
         let next = self.groups.iter().map(|state| state.next_tick).min();
-        let mut old: Vec<_> = std::mem::take(&mut self.groups).into_iter().map(Some).collect();
+        let mut old: Vec<_> = std::mem::take(&mut self.groups)
+            .into_iter()
+            .map(Some)
+            .collect();
         let old_catalog = std::mem::replace(&mut self.catalog, Arc::clone(&catalog));
         let mut map = Vec::new();
         for group in &catalog.rules.groups {
-            let key = GroupKey { file: Arc::clone(&group.file), name: Arc::clone(&group.name) };
-            let from = old.iter().position(|state| state.as_ref().is_some_and(|state| state.key == key));
+            let key = GroupKey {
+                file: Arc::clone(&group.file),
+                name: Arc::clone(&group.name),
+            };
+            let from = old
+                .iter()
+                .position(|state| state.as_ref().is_some_and(|state| state.key == key));
             let mut state = GroupState::new(group);
-            let begin = if latest > Timestamp::MIN { latest } else { next.map_or(latest, |next| next - 1) };
+            let begin = if latest > Timestamp::MIN {
+                latest
+            } else {
+                next.map_or(latest, |next| next - 1)
+            };
             state.next_tick = begin.next_slot(group.interval_ms, group.slot_ms);
             if let Some(mut before) = from.and_then(|from| old[from].take()) {
                 let resumed = before.closed.unwrap_or(before.next_tick - 1);
                 state.next_tick = resumed.next_slot(group.interval_ms, group.slot_ms);
                 (state.closed, state.replay_until) = (before.closed, before.replay_until);
                 state.logged = std::mem::take(&mut before.logged);
+                state.doubted = std::mem::take(&mut before.doubted);
                 let from = from.unwrap_or_default();
-                inherit(&mut state, group, &mut before, &old_catalog.rules.groups[from]);
+                inherit(
+                    &mut state,
+                    group,
+                    &mut before,
+                    &old_catalog.rules.groups[from],
+                );
                 old[from] = Some(before);
             }
             warm(&mut state, group, &old_catalog, &catalog);
@@ -339,7 +437,11 @@ impl Core {
             let Some(state) = state else { continue };
             for (rule, mut kept) in group.rules.iter().zip(state.rules) {
                 if let Memory::Alert { alerts, .. } = &mut kept.memory {
-                    let name = RuleRef { id: rule.id, group: Arc::clone(&group.name), name: Arc::clone(&rule.name) };
+                    let name = RuleRef {
+                        id: rule.id,
+                        group: Arc::clone(&group.name),
+                        name: Arc::clone(&rule.name),
+                    };
                     alerts.remove_all(&name, latest, &mut signals);
                 }
             }
@@ -350,15 +452,27 @@ impl Core {
 
     /// All alerts that are pending or firing, with their rules.
     pub fn active(&self) -> impl Iterator<Item = (&Arc<Group>, &Rule, &ActiveAlert)> {
-        self.catalog.rules.groups.iter().zip(&self.groups).flat_map(|(group, state)| {
-            group.rules.iter().zip(&state.rules).flat_map(move |(rule, state)| {
-                let alerts = match &state.memory {
-                    Memory::Alert { alerts, .. } => Some(alerts.active()),
-                    Memory::Record { .. } | Memory::Match(_) => None,
-                };
-                alerts.into_iter().flatten().map(move |alert| (group, rule, alert))
+        self.catalog
+            .rules
+            .groups
+            .iter()
+            .zip(&self.groups)
+            .flat_map(|(group, state)| {
+                group
+                    .rules
+                    .iter()
+                    .zip(&state.rules)
+                    .flat_map(move |(rule, state)| {
+                        let alerts = match &state.memory {
+                            Memory::Alert { alerts, .. } => Some(alerts.active()),
+                            Memory::Record { .. } | Memory::Match(_) => None,
+                        };
+                        alerts
+                            .into_iter()
+                            .flatten()
+                            .map(move |alert| (group, rule, alert))
+                    })
             })
-        })
     }
 
     /// The groups and their rules as they stand.
@@ -368,9 +482,20 @@ impl Core {
             file: Arc::clone(&group.file),
             interval_ms: group.interval_ms,
             last_tick: state.closed,
-            rules: group.rules.iter().zip(&state.rules).map(|(rule, state)| rule_view(rule, state)).collect(),
+            rules: group
+                .rules
+                .iter()
+                .zip(&state.rules)
+                .map(|(rule, state)| rule_view(rule, state))
+                .collect(),
         };
-        self.catalog.rules.groups.iter().zip(&self.groups).map(view).collect()
+        self.catalog
+            .rules
+            .groups
+            .iter()
+            .zip(&self.groups)
+            .map(view)
+            .collect()
     }
 
     /// Counts.
@@ -387,12 +512,16 @@ impl Core {
 impl GroupState {
     fn new(group: &Group) -> Self {
         Self {
-            key: GroupKey { file: Arc::clone(&group.file), name: Arc::clone(&group.name) },
+            key: GroupKey {
+                file: Arc::clone(&group.file),
+                name: Arc::clone(&group.name),
+            },
             next_tick: Timestamp::MIN,
             closed: None,
             rules: group.rules.iter().map(RuleState::new).collect(),
             replay_until: Timestamp::MIN,
             logged: BTreeMap::new(),
+            doubted: BTreeMap::new(),
         }
     }
 
@@ -400,14 +529,18 @@ impl GroupState {
     /// log does not hold (since when an alert is kept firing) stays as the replay found it.
     fn reconcile(&mut self, group: &Group) {
         let logged = std::mem::take(&mut self.logged);
+        let doubted = std::mem::take(&mut self.doubted);
         for (rule, state) in group.rules.iter().zip(&mut self.rules) {
-            let Memory::Alert { alerts, .. } = &mut state.memory else { continue };
+            let Memory::Alert { alerts, .. } = &mut state.memory else {
+                continue;
+            };
             let replayed = std::mem::take(alerts);
             for ((id, labels), alert) in &logged {
                 if *id != rule.id {
                     continue;
                 }
                 let mut alert = alert.clone();
+                alert.element = element_of(labels, rule);
                 if let Some(again) = replayed.active().find(|again| again.labels == *labels) {
                     alert.keep_firing_since = again.keep_firing_since;
                     alert.value = again.value;
@@ -416,7 +549,22 @@ impl GroupState {
                 }
                 alerts.restore(alert);
             }
-            alerts.doubt_as(replayed);
+            for ((_, labels), (since, alert)) in
+                doubted.iter().filter(|((id, _), _)| *id == rule.id)
+            {
+                let again = replayed.doubtful(labels);
+                let element = again.map_or_else(
+                    || element_of(labels, rule),
+                    |(_, again)| again.element.clone(),
+                );
+                alerts.doubt(
+                    *since,
+                    ActiveAlert {
+                        element,
+                        ..alert.clone()
+                    },
+                );
+            }
         }
     }
 }
@@ -424,20 +572,31 @@ impl GroupState {
 impl RuleState {
     fn new(rule: &Rule) -> Self {
         let memory = match &rule.kind {
-            RuleKind::Record { .. } => Memory::Record { last: BTreeSet::new() },
-            RuleKind::Alert { detector, .. } => {
-                Memory::Alert { alerts: RuleAlerts::default(), bank: detector.as_ref().map(DetectorBank::new) }
-            }
+            RuleKind::Record { .. } => Memory::Record {
+                last: BTreeSet::new(),
+            },
+            RuleKind::Alert { detector, .. } => Memory::Alert {
+                alerts: RuleAlerts::default(),
+                bank: detector.as_ref().map(DetectorBank::new),
+            },
             RuleKind::Match { .. } => Memory::Match(RuleMatches::default()),
         };
-        Self { memory, silent_until: Timestamp::MIN, error: String::new(), last_tick: None }
+        Self {
+            memory,
+            silent_until: Timestamp::MIN,
+            error: String::new(),
+            last_tick: None,
+        }
     }
 }
 
 /// Rules that stay keep their memories.
 fn inherit(state: &mut GroupState, group: &Group, before: &mut GroupState, old: &Group) {
     for (rule, new) in group.rules.iter().zip(&mut state.rules) {
-        let same = |kept: &Rule| kept.id == rule.id && std::mem::discriminant(&kept.kind) == std::mem::discriminant(&rule.kind);
+        let same = |kept: &Rule| {
+            kept.id == rule.id
+                && std::mem::discriminant(&kept.kind) == std::mem::discriminant(&rule.kind)
+        };
         if let Some(i) = old.rules.iter().position(same) {
             let mut kept = std::mem::replace(&mut before.rules[i], RuleState::new(&old.rules[i]));
             if let Memory::Alert { alerts, .. } = &mut kept.memory {
@@ -451,16 +610,25 @@ fn inherit(state: &mut GroupState, group: &Group, before: &mut GroupState, old: 
 
 /// A rule that names a metric not kept until now is silent until its longest range has passed.
 fn warm(state: &mut GroupState, group: &Group, old: &Catalog, new: &Catalog) {
-    let g = new.rules.groups.iter().position(|known| known.name == group.name && known.file == group.file);
+    let g = new
+        .rules
+        .groups
+        .iter()
+        .position(|known| known.name == group.name && known.file == group.file);
     for (rule, memory) in group.rules.iter().zip(&mut state.rules) {
         if memory.last_tick.is_some() {
             continue;
         }
         let mut reach = 0;
         for leaf in foghorn_rules::plan::leaves_of(&rule.expr, group) {
-            let Some(read) = g.and_then(|g| new.leaf_read(g, leaf)) else { continue };
+            let Some(read) = g.and_then(|g| new.leaf_read(g, leaf)) else {
+                continue;
+            };
             let spec = &new.reads[read.0 as usize];
-            let kept = old.reads.iter().any(|known| known.target.same(&spec.target, old, new));
+            let kept = old
+                .reads
+                .iter()
+                .any(|known| known.target.same(&spec.target, old, new));
             if !kept {
                 reach = reach.max(g.and_then(|g| spec.reach_ms.get(&g)).copied().unwrap_or(0));
             }
@@ -471,14 +639,25 @@ fn warm(state: &mut GroupState, group: &Group, old: &Catalog, new: &Catalog) {
     }
 }
 
-fn recorded_vector(value: Value, rule: &Rule, metric: &str, limit: usize) -> Result<Vector, String> {
+fn recorded_vector(
+    value: Value,
+    rule: &Rule,
+    metric: &str,
+    limit: usize,
+) -> Result<Vector, String> {
     let vector = match value {
         Value::Vector(vector) => vector,
-        Value::Scalar(value) => vec![Element { labels: Labels::empty(), value }],
+        Value::Scalar(value) => vec![Element {
+            labels: Labels::empty(),
+            value,
+        }],
         Value::Text(_) => return Err("a recording rule cannot record a string".to_owned()),
     };
     if limit > 0 && vector.len() > limit {
-        return Err(format!("{} series, where the group's limit is {limit}", vector.len()));
+        return Err(format!(
+            "{} series, where the group's limit is {limit}",
+            vector.len()
+        ));
     }
     let named = |element: Element| {
         let context = TemplateContext::new(&element.labels, element.value);
@@ -487,17 +666,28 @@ fn recorded_vector(value: Value, rule: &Rule, metric: &str, limit: usize) -> Res
         for (name, template) in &rule.labels {
             builder.set(name, &template.render(&context));
         }
-        Element { labels: builder.build(), value: element.value }
+        Element {
+            labels: builder.build(),
+            value: element.value,
+        }
     };
     let vector: Vector = vector.into_iter().map(named).collect();
     let distinct: BTreeSet<_> = vector.iter().map(|element| &element.labels).collect();
     if distinct.len() < vector.len() {
-        return Err("vector contains metrics with the same labelset after applying rule labels".to_owned());
+        return Err(
+            "vector contains metrics with the same labelset after applying rule labels".to_owned(),
+        );
     }
     Ok(vector)
 }
 
-fn record(recorded: &mut Shard, group: GroupIndex, at: Timestamp, vector: Vector, last: &mut BTreeSet<Labels>) {
+fn record(
+    recorded: &mut Shard,
+    group: GroupIndex,
+    at: Timestamp,
+    vector: Vector,
+    last: &mut BTreeSet<Labels>,
+) {
     let mut gone = std::mem::take(last);
     for element in vector {
         recorded.record(group, &element.labels, at, element.value);
@@ -511,30 +701,74 @@ fn record(recorded: &mut Shard, group: GroupIndex, at: Timestamp, vector: Vector
 
 fn reads_logs_only(rule: &Rule, group: &Group) -> bool {
     let leaves = foghorn_rules::plan::leaves_of(&rule.expr, group);
-    !leaves.is_empty() && leaves.iter().all(|leaf| matches!(group.leaves[leaf.0 as usize].read, Read::Log { .. }))
+    !leaves.is_empty()
+        && leaves
+            .iter()
+            .all(|leaf| matches!(group.leaves[leaf.0 as usize].read, Read::Log { .. }))
 }
 
-fn replace_reason(signal: &mut Signal, old: &Reason, new: Reason) {
-    if let Signal::Transition(transition) = signal
-        && transition.reason == *old
-    {
-        transition.reason = new;
+/// Whether an alert's end is an all-clear, and whether it is said. A log query counts what is
+/// there: no record is what all-clear looks like. At a tick that closed without a partition that is
+/// left behind nothing is an all-clear: that comes when all data says so, and `doubted` (what was in
+/// doubt before the tick) stays in doubt without a word.
+fn judge(
+    mut signal: Signal,
+    rule: &Rule,
+    alerts: &mut RuleAlerts,
+    doubted: &BTreeMap<Labels, Timestamp>,
+    blind: bool,
+    logs_only: bool,
+) -> Option<Signal> {
+    let Signal::Transition(t) = &mut signal else {
+        return Some(signal);
+    };
+    if t.kind != TransitionKind::Resolved {
+        return Some(signal);
     }
+    if logs_only && t.reason == Reason::NoData {
+        t.reason = Reason::ConditionFalse { value: None };
+    }
+    if blind && matches!(t.reason, Reason::ConditionFalse { .. }) {
+        t.reason = Reason::NoData;
+    }
+    if t.reason != Reason::NoData {
+        alerts.trust(&t.labels);
+        return Some(signal);
+    }
+    let since = doubted.get(&t.labels).copied();
+    if alerts.doubtful(&t.labels).is_none() {
+        let element = element_of(&t.labels, rule);
+        alerts.doubt(
+            since.unwrap_or(t.at),
+            ActiveAlert {
+                element,
+                ..active_of(t, AlertState::Firing)
+            },
+        );
+    }
+    since.is_none().then_some(signal)
 }
 
-/// A resolve at a tick that closed without a partition that is left behind is no all-clear.
-fn doubt(signal: &mut Signal) {
-    if let Signal::Transition(Transition { kind: TransitionKind::Resolved, reason, .. }) = signal {
-        if matches!(reason, Reason::ConditionFalse { .. }) {
-            *reason = Reason::NoData;
-        }
-    }
+/// Labels of the element that an alert came from, as far as the alert's own labels tell.
+fn element_of(labels: &Labels, rule: &Rule) -> Labels {
+    let own =
+        |name: &str| name != "alertname" && rule.labels.iter().all(|(given, _)| given != name);
+    Labels::from_pairs(labels.iter().filter(|(name, _)| own(name)))
 }
 
 /// At a rule's first tick that speaks: every alert that is pending or firing is said once, unless
 /// it speaks for itself at this tick.
-fn say_active(memory: &Memory, group: &Group, rule: &Rule, tick: Timestamp, start: usize, signals: &mut Vec<Signal>) {
-    let Memory::Alert { alerts, .. } = memory else { return };
+fn say_active(
+    memory: &Memory,
+    group: &Group,
+    rule: &Rule,
+    tick: Timestamp,
+    start: usize,
+    signals: &mut Vec<Signal>,
+) {
+    let Memory::Alert { alerts, .. } = memory else {
+        return;
+    };
     // An end of what was never said is not said either; nor a state without its onset.
     signals.truncate(start);
     for alert in alerts.active() {
@@ -547,7 +781,11 @@ fn say_active(memory: &Memory, group: &Group, rule: &Rule, tick: Timestamp, star
         signals.push(Signal::Transition(Transition {
             id: SignalId::transition(id, kind.code(), tick),
             alert: id,
-            rule: RuleRef { id: rule.id, group: Arc::clone(&group.name), name: Arc::clone(&rule.name) },
+            rule: RuleRef {
+                id: rule.id,
+                group: Arc::clone(&group.name),
+                name: Arc::clone(&rule.name),
+            },
             kind,
             at: tick,
             active_at: alert.active_at,
@@ -563,7 +801,11 @@ fn say_active(memory: &Memory, group: &Group, rule: &Rule, tick: Timestamp, star
 fn rule_view(rule: &Rule, state: &RuleState) -> RuleView {
     let (kind, for_ms, keep_firing_ms) = match &rule.kind {
         RuleKind::Record { .. } => ("recording", 0, 0),
-        RuleKind::Alert { for_ms, keep_firing_ms, .. } => ("alerting", *for_ms, *keep_firing_ms),
+        RuleKind::Alert {
+            for_ms,
+            keep_firing_ms,
+            ..
+        } => ("alerting", *for_ms, *keep_firing_ms),
         RuleKind::Match { .. } => ("alerting", 0, 0),
     };
     let health = match state.last_tick {

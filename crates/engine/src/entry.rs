@@ -21,7 +21,10 @@ pub struct GroupKey {
 impl GroupKey {
     /// Stands where no group speaks: what ends with a removed rule.
     pub fn nobody() -> Self {
-        Self { file: "".into(), name: "".into() }
+        Self {
+            file: "".into(),
+            name: "".into(),
+        }
     }
 }
 
@@ -106,7 +109,8 @@ pub enum Entry {
         stamp: Timestamp,
     },
     /// How far the partitions had been read when the ticks behind it closed: (partition, next
-    /// offset, watermark).
+    /// offset, watermark). Samples that ran ahead of their stamps count in this watermark: nothing
+    /// before the offset lies after it by more than the allowed lateness.
     Read {
         /// Only those that moved since the last such entry.
         positions: Vec<(Partition, Offset, Timestamp)>,

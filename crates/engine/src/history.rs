@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_eval::alerts::ActiveAlert;
-use foghorn_model::{AlertState, Labels, MatchKind, Offset, Partition, RuleId, Signal, Timestamp, Transition, TransitionKind};
+use foghorn_model::{
+    AlertState, Labels, MatchKind, Offset, Partition, Reason, RuleId, Signal, Timestamp,
+    Transition, TransitionKind,
+};
 use foghorn_rules::{LoadOptions, Source, load};
 
 use crate::entry::{Entry, GroupKey, Pin, RuleFile};
@@ -19,6 +22,8 @@ pub struct GroupHistory {
     pub closed: Option<Timestamp>,
     /// Alerts that are open after it, by (rule, labels).
     pub open: BTreeMap<(RuleId, Labels), ActiveAlert>,
+    /// Alerts that ended for want of data, with when, and of which nothing was said since.
+    pub doubted: BTreeMap<(RuleId, Labels), (Timestamp, ActiveAlert)>,
     /// Match buckets that have said their first, and whether they have said their total.
     pub matched: BTreeMap<MatchKey, bool>,
 }
@@ -62,15 +67,23 @@ impl History {
 
     fn take(&mut self, entry: &Entry) {
         match entry {
-            Entry::Start { origin, silent_until } => {
+            Entry::Start {
+                origin,
+                silent_until,
+            } => {
                 self.start = Some((*origin, *silent_until));
-                self.groups.values_mut().for_each(|group| group.since = group.since.or(Some(*origin)));
+                self.groups
+                    .values_mut()
+                    .for_each(|group| group.since = group.since.or(Some(*origin)));
             }
             Entry::Rules { files } => self.rules(files),
             Entry::Read { positions } => {
                 for (partition, offset, watermark) in positions {
                     self.reach(*partition, *offset);
-                    self.trail.entry(*partition).or_default().push((*watermark, *offset));
+                    self.trail
+                        .entry(*partition)
+                        .or_default()
+                        .push((*watermark, *offset));
                 }
             }
             Entry::Join { pin, topic } => {
@@ -82,25 +95,45 @@ impl History {
                 self.pins.push(*pin);
                 self.reach(pin.partition, pin.offset);
             }
-            Entry::Blind { partition, after, until } => {
-                self.blind.entry(*partition).or_default().push((*after, *until));
+            Entry::Blind {
+                partition,
+                after,
+                until,
+            } => {
+                self.blind
+                    .entry(*partition)
+                    .or_default()
+                    .push((*after, *until));
             }
-            Entry::Lowered { partition, offset, stamp } => {
+            Entry::Lowered {
+                partition,
+                offset,
+                stamp,
+            } => {
                 self.lowered.insert((*partition, *offset), *stamp);
             }
             // The ends of removed rules' alerts close nobody's tick.
-            Entry::Tick { group, .. } if *group == GroupKey::nobody() => {}
-            Entry::Tick { group, tick, signals } => {
+            Entry::Tick { group, signals, .. } if *group == GroupKey::nobody() => {
+                self.groups
+                    .values_mut()
+                    .for_each(|state| state.apply_all(signals));
+            }
+            Entry::Tick {
+                group,
+                tick,
+                signals,
+            } => {
                 let state = self.groups.entry(group.clone()).or_default();
                 state.closed = state.closed.max(Some(*tick));
-                for signal in signals {
-                    if let Signal::Transition(transition) = signal {
-                        state.apply(transition);
-                    }
-                }
+                state.apply_all(signals);
                 signals.iter().for_each(|signal| self.matched(signal));
             }
-            Entry::Arrival { partition, offset, signals, .. } => {
+            Entry::Arrival {
+                partition,
+                offset,
+                signals,
+                ..
+            } => {
                 self.reach(*partition, offset + 1);
                 signals.iter().for_each(|signal| self.matched(signal));
             }
@@ -111,24 +144,44 @@ impl History {
 
     /// Groups that stay keep what is known of them; new ones begin after the latest closed tick.
     fn rules(&mut self, files: &[RuleFile]) {
-        let sources: Vec<_> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
+        let sources: Vec<_> = files
+            .iter()
+            .map(|file| Source::new(&file.path, &file.text))
+            .collect();
         let (rules, _) = load(&sources, &LoadOptions::default());
         let latest = self.groups.values().filter_map(|group| group.closed).max();
         let since = latest.or(self.start.map(|(origin, _)| origin));
         let mut before = std::mem::take(&mut self.groups);
         for group in &rules.groups {
-            let key = GroupKey { file: Arc::clone(&group.file), name: Arc::clone(&group.name) };
-            let kept = before.remove(&key).unwrap_or(GroupHistory { since, ..GroupHistory::default() });
+            let key = GroupKey {
+                file: Arc::clone(&group.file),
+                name: Arc::clone(&group.name),
+            };
+            let kept = before.remove(&key).unwrap_or(GroupHistory {
+                since,
+                ..GroupHistory::default()
+            });
             self.groups.insert(key, kept);
         }
         self.files = Some(files.to_vec());
     }
 
     fn matched(&mut self, signal: &Signal) {
-        let Signal::Match(signal) = signal else { return };
+        let Signal::Match(signal) = signal else {
+            return;
+        };
         // A rule's id tells its group's name; two files may have groups of one name.
-        for (_, group) in self.groups.iter_mut().filter(|(key, _)| key.name == signal.rule.group) {
-            let key = (signal.rule.id, signal.labels.clone(), signal.partition, signal.bucket);
+        for (_, group) in self
+            .groups
+            .iter_mut()
+            .filter(|(key, _)| key.name == signal.rule.group)
+        {
+            let key = (
+                signal.rule.id,
+                signal.labels.clone(),
+                signal.partition,
+                signal.bucket,
+            );
             *group.matched.entry(key).or_default() |= signal.kind == MatchKind::Total;
         }
     }
@@ -139,11 +192,20 @@ impl History {
     }
 
     /// From where a partition must be read again so that no sample after `begin` is missed: its
-    /// last logged position at which its highest event time (watermark and allowed lateness) was
-    /// not past `begin`; `None` where it joined after that.
-    pub fn rewind(&self, partition: Partition, begin: Timestamp, allowed_lateness_ms: i64) -> Option<Offset> {
+    /// last logged position at which its highest event time (watermark and allowed lateness, samples
+    /// ahead of their stamps among them) was not past `begin`; `None` where it joined after that.
+    pub fn rewind(
+        &self,
+        partition: Partition,
+        begin: Timestamp,
+        allowed_lateness_ms: i64,
+    ) -> Option<Offset> {
         let trail = self.trail.get(&partition)?;
-        trail.iter().take_while(|(watermark, _)| *watermark + allowed_lateness_ms <= begin).last().map(|(_, offset)| *offset)
+        trail
+            .iter()
+            .take_while(|(watermark, _)| *watermark + allowed_lateness_ms <= begin)
+            .last()
+            .map(|(_, offset)| *offset)
     }
 
     /// Where a partition joined.
@@ -155,7 +217,10 @@ impl History {
     /// was closed.
     pub fn frontier(&self) -> Option<Timestamp> {
         self.latest()?;
-        self.groups.values().filter_map(|group| group.closed.or(group.since)).min()
+        self.groups
+            .values()
+            .filter_map(|group| group.closed.or(group.since))
+            .min()
     }
 
     /// The latest closed tick of any group.
@@ -165,30 +230,50 @@ impl History {
 }
 
 impl GroupHistory {
+    fn apply_all(&mut self, signals: &[Signal]) {
+        for signal in signals {
+            if let Signal::Transition(transition) = signal {
+                self.apply(transition);
+            }
+        }
+    }
+
     fn apply(&mut self, transition: &Transition) {
         let key = (transition.rule.id, transition.labels.clone());
-        let state = match transition.kind {
-            TransitionKind::Pending => AlertState::Pending,
-            TransitionKind::Firing => AlertState::Firing,
-            TransitionKind::Dropped | TransitionKind::Resolved => {
-                self.open.remove(&key);
-                return;
+        self.open.remove(&key);
+        self.doubted.remove(&key);
+        match transition.kind {
+            TransitionKind::Pending => drop(
+                self.open
+                    .insert(key, active_of(transition, AlertState::Pending)),
+            ),
+            TransitionKind::Firing => drop(
+                self.open
+                    .insert(key, active_of(transition, AlertState::Firing)),
+            ),
+            TransitionKind::Resolved if transition.reason == Reason::NoData => {
+                self.doubted.insert(
+                    key,
+                    (transition.at, active_of(transition, AlertState::Firing)),
+                );
             }
-        };
-        self.open.insert(
-            key,
-            ActiveAlert {
-                id: transition.alert,
-                element: transition.labels.clone(),
-                labels: transition.labels.clone(),
-                annotations: transition.annotations.clone(),
-                state,
-                active_at: transition.active_at,
-                fired_at: transition.fired_at,
-                value: transition.value,
-                reason: transition.reason.clone(),
-                keep_firing_since: None,
-            },
-        );
+            TransitionKind::Resolved | TransitionKind::Dropped => {}
+        }
+    }
+}
+
+/// The alert that a transition speaks of. Its element is not told: the alert's labels stand for it.
+pub(crate) fn active_of(transition: &Transition, state: AlertState) -> ActiveAlert {
+    ActiveAlert {
+        id: transition.alert,
+        element: transition.labels.clone(),
+        labels: transition.labels.clone(),
+        annotations: transition.annotations.clone(),
+        state,
+        active_at: transition.active_at,
+        fired_at: transition.fired_at,
+        value: transition.value,
+        reason: transition.reason.clone(),
+        keep_firing_since: None,
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use foghorn_eval::intake::MatchHit;
 use foghorn_model::{
-    Labels, LabelsBuilder, MatchKind, MatchSignal, Partition, RuleId, RuleRef, Signal, SignalId, Timestamp,
+    Labels, LabelsBuilder, MatchKind, MatchSignal, Partition, RuleId, RuleRef, Signal, SignalId,
+    Timestamp,
 };
 use foghorn_rules::plan::{Group, Rule};
 use foghorn_rules::template::TemplateContext;
@@ -44,7 +45,11 @@ impl Bucket {
     }
 
     fn see(&mut self, tick: Timestamp) {
-        for (_, hit) in self.late.extract_if(.., |(hidden, _)| *hidden < tick).collect::<Vec<_>>() {
+        for (_, hit) in self
+            .late
+            .extract_if(.., |(hidden, _)| *hidden < tick)
+            .collect::<Vec<_>>()
+        {
             self.add(hit.at, &hit.line);
         }
     }
@@ -58,10 +63,20 @@ pub(crate) struct RuleMatches {
 
 impl RuleMatches {
     /// A record matched: the first of its bucket speaks.
-    pub(crate) fn arrive(&mut self, group: &Group, rule: &Rule, from: Partition, hit: &MatchHit, resolve_after_ms: i64) -> Option<Signal> {
+    pub(crate) fn arrive(
+        &mut self,
+        group: &Group,
+        rule: &Rule,
+        from: Partition,
+        hit: &MatchHit,
+        resolve_after_ms: i64,
+    ) -> Option<Signal> {
         let bucket = hit.at.next_slot(group.interval_ms, group.slot_ms) - group.interval_ms;
         // Its bucket may be forgotten already or not: that is chance, so nothing is said.
-        if hit.hidden.is_some_and(|hidden| bucket + group.interval_ms + MEMORY_MS <= hidden) {
+        if hit
+            .hidden
+            .is_some_and(|hidden| bucket + group.interval_ms + MEMORY_MS <= hidden)
+        {
             return None;
         }
         let labels = alert_labels(rule, &hit.labels);
@@ -69,9 +84,26 @@ impl RuleMatches {
             known.take(hit);
             return None;
         }
-        let first = Bucket { count: 1, last_at: hit.at, line: hit.line.clone(), ..Bucket::default() };
-        let signal = signal(group, rule, MatchKind::First, bucket, &labels, from, &first, resolve_after_ms);
-        self.buckets.entry((bucket, labels, from)).or_default().take(hit);
+        let first = Bucket {
+            count: 1,
+            last_at: hit.at,
+            line: hit.line.clone(),
+            ..Bucket::default()
+        };
+        let signal = signal(
+            group,
+            rule,
+            MatchKind::First,
+            bucket,
+            &labels,
+            from,
+            &first,
+            resolve_after_ms,
+        );
+        self.buckets
+            .entry((bucket, labels, from))
+            .or_default()
+            .take(hit);
         Some(signal)
     }
 
@@ -80,13 +112,22 @@ impl RuleMatches {
     pub(crate) fn recall(&mut self, rule: RuleId, matched: &BTreeMap<MatchKey, bool>) {
         for ((id, labels, from, bucket), told) in matched {
             if *id == rule {
-                self.buckets.entry((*bucket, labels.clone(), *from)).or_default().told = *told;
+                self.buckets
+                    .entry((*bucket, labels.clone(), *from))
+                    .or_default()
+                    .told = *told;
             }
         }
     }
 
     /// A tick closed: buckets that lie before it say their totals.
-    pub(crate) fn tick(&mut self, group: &Group, rule: &Rule, tick: Timestamp, resolve_after_ms: i64) -> Vec<Signal> {
+    pub(crate) fn tick(
+        &mut self,
+        group: &Group,
+        rule: &Rule,
+        tick: Timestamp,
+        resolve_after_ms: i64,
+    ) -> Vec<Signal> {
         let past = |bucket: Timestamp| bucket + group.interval_ms <= tick;
         let mut signals = Vec::new();
         for ((bucket, labels, from), state) in &mut self.buckets {
@@ -95,7 +136,16 @@ impl RuleMatches {
             }
             state.see(tick);
             if state.count > 0 && !std::mem::replace(&mut state.told, true) {
-                signals.push(signal(group, rule, MatchKind::Total, *bucket, labels, *from, state, resolve_after_ms));
+                signals.push(signal(
+                    group,
+                    rule,
+                    MatchKind::Total,
+                    *bucket,
+                    labels,
+                    *from,
+                    state,
+                    resolve_after_ms,
+                ));
             }
         }
         while let Some(entry) = self.buckets.first_entry() {
@@ -121,7 +171,10 @@ fn alert_labels(rule: &Rule, labels: &Labels) -> Labels {
     builder.build()
 }
 
-#[expect(clippy::too_many_arguments, reason = "one place builds the signal from all that it consists of")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one place builds the signal from all that it consists of"
+)]
 fn signal(
     group: &Group,
     rule: &Rule,
@@ -137,11 +190,18 @@ fn signal(
         MatchKind::Total => "total",
     };
     let context = TemplateContext::new(labels, state.count as f64);
-    let annotations =
-        Labels::from_pairs(rule.annotations.iter().map(|(name, template)| (name.as_str(), template.render(&context))));
+    let annotations = Labels::from_pairs(
+        rule.annotations
+            .iter()
+            .map(|(name, template)| (name.as_str(), template.render(&context))),
+    );
     Signal::Match(MatchSignal {
         id: SignalId::matched(rule.id, labels, from, bucket, code),
-        rule: RuleRef { id: rule.id, group: std::sync::Arc::clone(&group.name), name: std::sync::Arc::clone(&rule.name) },
+        rule: RuleRef {
+            id: rule.id,
+            group: std::sync::Arc::clone(&group.name),
+            name: std::sync::Arc::clone(&rule.name),
+        },
         kind,
         partition: from,
         bucket,

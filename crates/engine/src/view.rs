@@ -109,16 +109,29 @@ impl View {
 
     /// Incidents, the most urgent first, then the latest.
     pub fn incidents_by_urgency(&self) -> Vec<Arc<Incident>> {
-        let mut all: Vec<_> = self.incidents.iter().map(|entry| Arc::clone(entry.value())).collect();
+        let mut all: Vec<_> = self
+            .incidents
+            .iter()
+            .map(|entry| Arc::clone(entry.value()))
+            .collect();
         all.sort_by(|a, b| {
-            (a.status, a.priority.level, b.updated_at, a.id).cmp(&(b.status, b.priority.level, a.updated_at, b.id))
+            (a.status, a.priority.level, b.updated_at, a.id).cmp(&(
+                b.status,
+                b.priority.level,
+                a.updated_at,
+                b.id,
+            ))
         });
         all
     }
 
     /// Alerts in label order.
     pub fn alerts_in_order(&self) -> Vec<Arc<AlertView>> {
-        let mut all: Vec<_> = self.alerts.iter().map(|entry| Arc::clone(entry.value())).collect();
+        let mut all: Vec<_> = self
+            .alerts
+            .iter()
+            .map(|entry| Arc::clone(entry.value()))
+            .collect();
         all.sort_by(|a, b| a.labels.cmp(&b.labels).then(a.id.cmp(&b.id)));
         all
     }

@@ -57,6 +57,8 @@ pub struct Segment {
     pub next_offset: Offset,
     /// The partition's watermark.
     pub watermark: Timestamp,
+    /// Nothing that was read of the partition lies after this.
+    pub furthest: Timestamp,
 }
 
 /// What one intake hands to one shard. Applied in the order: freed, births, cells, segments.

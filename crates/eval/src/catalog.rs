@@ -111,7 +111,10 @@ impl Catalog {
                     Read::Subquery { .. } => return None,
                 };
                 let read = catalog.read(target);
-                let known = catalog.reads[read.0 as usize].reach_ms.entry(g).or_default();
+                let known = catalog.reads[read.0 as usize]
+                    .reach_ms
+                    .entry(g)
+                    .or_default();
                 *known = reach.max(*known);
                 Some(read)
             });
@@ -129,21 +132,30 @@ impl Catalog {
     }
 
     fn pipeline(&mut self, pipeline: &Arc<Pipeline>) -> usize {
-        self.pipelines.iter().position(|known| known == pipeline).unwrap_or_else(|| {
-            self.pipelines.push(Arc::clone(pipeline));
-            self.uses.push(Vec::new());
-            self.pipelines.len() - 1
-        })
+        self.pipelines
+            .iter()
+            .position(|known| known == pipeline)
+            .unwrap_or_else(|| {
+                self.pipelines.push(Arc::clone(pipeline));
+                self.uses.push(Vec::new());
+                self.pipelines.len() - 1
+            })
     }
 
     fn read(&mut self, target: Target) -> ReadId {
-        let known = self.reads.iter().position(|read| match (&read.target, &target) {
-            (Target::Series(a), Target::Series(b)) => a == b,
-            (Target::Log(a), Target::Log(b)) => a == b,
-            _ => false,
-        });
+        let known = self
+            .reads
+            .iter()
+            .position(|read| match (&read.target, &target) {
+                (Target::Series(a), Target::Series(b)) => a == b,
+                (Target::Log(a), Target::Log(b)) => a == b,
+                _ => false,
+            });
         ReadId(known.unwrap_or_else(|| {
-            self.reads.push(ReadSpec { target, reach_ms: BTreeMap::new() });
+            self.reads.push(ReadSpec {
+                target,
+                reach_ms: BTreeMap::new(),
+            });
             self.reads.len() - 1
         }) as u32)
     }
@@ -153,7 +165,11 @@ impl Catalog {
             let id = ReadId(i as u32);
             match &read.target {
                 Target::Series(selector) => match &selector.metric {
-                    Some(metric) => self.by_metric.entry(Arc::clone(metric)).or_default().push(id),
+                    Some(metric) => self
+                        .by_metric
+                        .entry(Arc::clone(metric))
+                        .or_default()
+                        .push(id),
                     None => self.nameless.push(id),
                 },
                 Target::Log(pipeline) => self.uses[*pipeline].push(HitUse::Window(id)),
@@ -164,20 +180,37 @@ impl Catalog {
             .rules
             .groups
             .iter()
-            .map(|group| group.records().map(|metric| Labels::from_pairs([(NAME, metric)])).collect())
+            .map(|group| {
+                group
+                    .records()
+                    .map(|metric| Labels::from_pairs([(NAME, metric)]))
+                    .collect()
+            })
             .collect();
         for g in 0..self.rules.groups.len() {
             let reads = |read: &ReadId, labels: &Labels| match &self.reads[read.0 as usize].target {
                 Target::Series(selector) => all_match(
-                    selector.matchers.iter().filter(|m| &*m.name == NAME).cloned().collect::<Vec<_>>().as_slice(),
+                    selector
+                        .matchers
+                        .iter()
+                        .filter(|m| &*m.name == NAME)
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .as_slice(),
                     labels,
                 ),
                 Target::Log(_) => false,
             };
             let from = records.iter().enumerate().filter(|(_, recorded)| {
-                recorded.iter().any(|labels| self.leaf_reads[g].iter().flatten().any(|read| reads(read, labels)))
+                recorded.iter().any(|labels| {
+                    self.leaf_reads[g]
+                        .iter()
+                        .flatten()
+                        .any(|read| reads(read, labels))
+                })
             });
-            self.recorders.push(from.map(|(recorder, _)| recorder).collect());
+            self.recorders
+                .push(from.map(|(recorder, _)| recorder).collect());
         }
     }
 
@@ -193,12 +226,19 @@ impl Catalog {
         if wanted.is_empty() || source == RECORDED {
             return true;
         }
-        self.sources.get().is_none_or(|names| names.get(source as usize).is_some_and(|name| wanted.contains(name)))
+        self.sources.get().is_none_or(|names| {
+            names
+                .get(source as usize)
+                .is_some_and(|name| wanted.contains(name))
+        })
     }
 
     /// Whether some group makes a read of what a source sends.
     pub fn read_reads_source(&self, read: ReadId, source: u16) -> bool {
-        self.reads[read.0 as usize].reach_ms.keys().any(|group| self.reads_source(*group, source))
+        self.reads[read.0 as usize]
+            .reach_ms
+            .keys()
+            .any(|group| self.reads_source(*group, source))
     }
 
     /// The group at a position.
@@ -212,8 +252,15 @@ impl Catalog {
     }
 
     /// The reads that cover a series of a source.
-    pub fn reads_of<'a>(&'a self, labels: &'a Labels, source: u16) -> impl Iterator<Item = ReadId> + 'a {
-        let named = self.by_metric.get(labels.metric()).map_or(&[][..], Vec::as_slice);
+    pub fn reads_of<'a>(
+        &'a self,
+        labels: &'a Labels,
+        source: u16,
+    ) -> impl Iterator<Item = ReadId> + 'a {
+        let named = self
+            .by_metric
+            .get(labels.metric())
+            .map_or(&[][..], Vec::as_slice);
         let covers = |read: &ReadId| match &self.reads[read.0 as usize].target {
             Target::Series(selector) => all_match(&selector.matchers, labels),
             Target::Log(_) => false,
@@ -232,22 +279,41 @@ impl Catalog {
     /// `keep_firing_for` may go back; and an interval, since ticks lie that far apart.
     pub fn longest_reach_ms(&self) -> i64 {
         let groups = &self.rules.groups;
-        let rules = groups.iter().enumerate().flat_map(|(g, group)| (0..group.rules.len()).map(move |r| (g, r)));
+        let rules = groups
+            .iter()
+            .enumerate()
+            .flat_map(|(g, group)| (0..group.rules.len()).map(move |r| (g, r)));
         let mut known = BTreeMap::new();
         let reaches = rules.map(|(g, r)| {
             let state = match &groups[g].rules[r].kind {
                 RuleKind::Record { .. } => 0,
-                RuleKind::Alert { for_ms, keep_firing_ms, .. } => for_ms + keep_firing_ms,
-                RuleKind::Match { resolve_after_ms, .. } => *resolve_after_ms,
+                RuleKind::Alert {
+                    for_ms,
+                    keep_firing_ms,
+                    ..
+                } => for_ms + keep_firing_ms,
+                RuleKind::Match {
+                    resolve_after_ms, ..
+                } => *resolve_after_ms,
             };
             self.rule_reach_ms((g, r), &mut known).saturating_add(state)
         });
         let longest = reaches.max().unwrap_or(0);
-        longest.saturating_add(groups.iter().map(|group| group.interval_ms).max().unwrap_or(0))
+        longest.saturating_add(
+            groups
+                .iter()
+                .map(|group| group.interval_ms)
+                .max()
+                .unwrap_or(0),
+        )
     }
 
     /// How far back a rule's value depends on samples. A rule that depends on itself is cut there.
-    fn rule_reach_ms(&self, at: (GroupIndex, usize), known: &mut BTreeMap<(GroupIndex, usize), i64>) -> i64 {
+    fn rule_reach_ms(
+        &self,
+        at: (GroupIndex, usize),
+        known: &mut BTreeMap<(GroupIndex, usize), i64>,
+    ) -> i64 {
         if let Some(reach) = known.get(&at) {
             return *reach;
         }
@@ -255,21 +321,29 @@ impl Catalog {
         let group = &self.rules.groups[at.0];
         let mut longest = 0;
         for leaf in leaves_of(&group.rules[at.1].expr, group) {
-            let Some(read) = self.leaf_read(at.0, leaf) else { continue };
+            let Some(read) = self.leaf_read(at.0, leaf) else {
+                continue;
+            };
             let spec = &self.reads[read.0 as usize];
             let own = spec.reach_ms.get(&at.0).copied().unwrap_or(0);
             let Target::Series(selector) = &spec.target else {
                 longest = own.max(longest);
                 continue;
             };
-            let recorded = self.recorders(at.0).iter().flat_map(|g| (0..self.rules.groups[*g].rules.len()).map(|r| (*g, r)));
+            let recorded = self
+                .recorders(at.0)
+                .iter()
+                .flat_map(|g| (0..self.rules.groups[*g].rules.len()).map(|r| (*g, r)));
             let further = recorded.filter(|(g, r)| {
-                let RuleKind::Record { metric } = &self.rules.groups[*g].rules[*r].kind else { return false };
+                let RuleKind::Record { metric } = &self.rules.groups[*g].rules[*r].kind else {
+                    return false;
+                };
                 may_select(selector, metric)
             });
             let further: Vec<_> = further.collect();
             let further = further.into_iter().map(|(g, r)| {
-                self.rule_reach_ms((g, r), known).saturating_add(self.rules.groups[g].interval_ms)
+                self.rule_reach_ms((g, r), known)
+                    .saturating_add(self.rules.groups[g].interval_ms)
             });
             longest = own.saturating_add(further.max().unwrap_or(0)).max(longest);
         }
@@ -281,14 +355,23 @@ impl Catalog {
     /// tick.
     pub fn horizon(&self, read: ReadId, next_tick: impl Fn(GroupIndex) -> Timestamp) -> Timestamp {
         let spec = &self.reads[read.0 as usize];
-        spec.reach_ms.iter().map(|(group, reach)| next_tick(*group) - *reach).min().unwrap_or(Timestamp::MAX)
+        spec.reach_ms
+            .iter()
+            .map(|(group, reach)| next_tick(*group) - *reach)
+            .min()
+            .unwrap_or(Timestamp::MAX)
     }
 }
 
 /// Whether a selector's condition on the name lets a metric through.
 fn may_select(selector: &Selector, metric: &str) -> bool {
     let named = Labels::from_pairs([(NAME, metric)]);
-    let on_name: Vec<_> = selector.matchers.iter().filter(|m| &*m.name == NAME).cloned().collect();
+    let on_name: Vec<_> = selector
+        .matchers
+        .iter()
+        .filter(|m| &*m.name == NAME)
+        .cloned()
+        .collect();
     all_match(&on_name, &named)
 }
 
@@ -309,11 +392,18 @@ fn leaf_reach(group: &Group) -> Vec<i64> {
                     visit(group, param, outer_ms, reach);
                 }
             }
-            Expr::Call(call) => call.args.iter().for_each(|arg| visit(group, arg, outer_ms, reach)),
+            Expr::Call(call) => call
+                .args
+                .iter()
+                .for_each(|arg| visit(group, arg, outer_ms, reach)),
             Expr::Leaf(id) => {
                 let leaf = &group.leaves[id.0 as usize];
                 // A fixed `@` pins the samples for ever.
-                let own = if leaf.at_ms.is_some() { i64::MAX / 8 } else { leaf.offset_ms + leaf.read.lookback_ms() };
+                let own = if leaf.at_ms.is_some() {
+                    i64::MAX / 8
+                } else {
+                    leaf.offset_ms + leaf.read.lookback_ms()
+                };
                 let total = outer_ms.saturating_add(own);
                 let known = &mut reach[id.0 as usize];
                 *known = total.max(*known);

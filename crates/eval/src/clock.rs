@@ -19,7 +19,10 @@ pub struct TimeRules {
 
 impl Default for TimeRules {
     fn default() -> Self {
-        Self { allowed_lateness_ms: 10_000, max_ahead_ms: 10_000 }
+        Self {
+            allowed_lateness_ms: 10_000,
+            max_ahead_ms: 10_000,
+        }
     }
 }
 
@@ -39,6 +42,8 @@ pub enum Arrival {
 pub struct PartitionClock {
     rules: TimeRules,
     high: Timestamp,
+    /// Highest event time of samples that ran ahead of their stamps.
+    ahead: Timestamp,
     pinned: Timestamp,
     /// Pins of a log that lie ahead: (offset from which it holds, tick), in offset order.
     pins_ahead: VecDeque<(Offset, Timestamp)>,
@@ -58,6 +63,7 @@ impl PartitionClock {
         let mut clock = Self {
             rules,
             high: Timestamp::MIN,
+            ahead: Timestamp::MIN,
             pinned: Timestamp::MIN,
             pins_ahead: pins.into(),
             next_offset,
@@ -71,7 +77,10 @@ impl PartitionClock {
     }
 
     fn pass_pins(&mut self) {
-        while let Some((_, tick)) = self.pins_ahead.pop_front_if(|(offset, _)| *offset <= self.next_offset) {
+        while let Some((_, tick)) = self
+            .pins_ahead
+            .pop_front_if(|(offset, _)| *offset <= self.next_offset)
+        {
             self.pinned = self.pinned.max(tick);
         }
     }
@@ -100,10 +109,16 @@ impl PartitionClock {
         if at > self.refused_after {
             return Arrival::Refused;
         }
-        if at > self.record_high && at <= self.believed_until {
+        if at > self.believed_until {
+            self.ahead = self.ahead.max(at);
+        } else if at > self.record_high {
             self.record_high = at;
         }
-        if at <= self.watermark { Arrival::Late(self.watermark) } else { Arrival::OnTime }
+        if at <= self.watermark {
+            Arrival::Late(self.watermark)
+        } else {
+            Arrival::OnTime
+        }
     }
 
     /// Whether a sample of the record ran ahead of its stamp without moving the watermark.
@@ -127,6 +142,12 @@ impl PartitionClock {
     pub fn high(&self) -> Timestamp {
         self.high
     }
+
+    /// Highest event time of any sample that was taken, those that ran ahead of their stamps among
+    /// them: none of what was read lies after it.
+    pub fn furthest(&self) -> Timestamp {
+        self.high.max(self.ahead)
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +155,14 @@ mod tests {
     use super::*;
 
     fn clock(pins: Vec<(Offset, Timestamp)>) -> PartitionClock {
-        PartitionClock::new(TimeRules { allowed_lateness_ms: 4, max_ahead_ms: 10 }, 0, pins)
+        PartitionClock::new(
+            TimeRules {
+                allowed_lateness_ms: 4,
+                max_ahead_ms: 10,
+            },
+            0,
+            pins,
+        )
     }
 
     fn read(clock: &mut PartitionClock, offset: Offset, stamp: i64, times: &[i64]) -> Vec<Arrival> {
@@ -147,9 +175,15 @@ mod tests {
     #[test]
     fn a_record_does_not_make_itself_late() {
         let mut clock = clock(Vec::new());
-        assert_eq!(read(&mut clock, 0, 100, &[100, 3]), [Arrival::OnTime, Arrival::OnTime]);
+        assert_eq!(
+            read(&mut clock, 0, 100, &[100, 3]),
+            [Arrival::OnTime, Arrival::OnTime]
+        );
         assert_eq!(clock.watermark(), Timestamp(96));
-        assert_eq!(read(&mut clock, 1, 100, &[96, 97]), [Arrival::Late(Timestamp(96)), Arrival::OnTime]);
+        assert_eq!(
+            read(&mut clock, 1, 100, &[96, 97]),
+            [Arrival::Late(Timestamp(96)), Arrival::OnTime]
+        );
     }
 
     #[test]
@@ -165,6 +199,9 @@ mod tests {
         let mut clock = clock(vec![(1, Timestamp(50))]);
         assert_eq!(read(&mut clock, 0, 100, &[10]), [Arrival::OnTime]);
         assert_eq!(clock.watermark(), Timestamp(50));
-        assert_eq!(read(&mut clock, 1, 100, &[40]), [Arrival::Late(Timestamp(50))]);
+        assert_eq!(
+            read(&mut clock, 1, 100, &[40]),
+            [Arrival::Late(Timestamp(50))]
+        );
     }
 }

@@ -8,10 +8,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use foghorn_model::{
-    Change, Labels, LogRecord, Offset, OutsideAlert, Partition, RecordSink, Refusal, SampleSink, SeriesKey, SeriesKind, SeriesRef,
-    Timestamp,
+    Change, Labels, LogRecord, Offset, OutsideAlert, Partition, RecordSink, Refusal, SampleSink,
+    SeriesKey, SeriesKind, SeriesRef, Timestamp,
 };
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use crate::batch::{Batch, Birth, Cell, Holds, Late, Segment};
 use crate::catalog::{Catalog, HitUse, ReadId};
@@ -77,7 +78,10 @@ pub struct Said {
 
 impl Said {
     fn is_empty(&self) -> bool {
-        self.matches.is_empty() && self.changes.is_empty() && self.alerts.is_empty() && self.edges.is_empty()
+        self.matches.is_empty()
+            && self.changes.is_empty()
+            && self.alerts.is_empty()
+            && self.edges.is_empty()
     }
 }
 
@@ -119,7 +123,7 @@ struct Stream {
 struct Known {
     owner: u16,
     /// The decoder's keys (or log hits' keys) that lead to this number.
-    keys: Vec<NumberKey>,
+    keys: SmallVec<[NumberKey; 1]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +154,7 @@ pub struct Intake {
     at: usize,
     /// Its source: series of different sources are different, since groups choose among sources.
     source: u16,
+    salt: u128,
     reading: bool,
     stamp_mattered: bool,
     current: Said,
@@ -168,13 +173,19 @@ impl Intake {
             streams: Vec::new(),
             scratch: Scratch::default(),
             clocks: Vec::new(),
-            out: (0..shards).map(|_| Batch { intake: id, ..Batch::default() }).collect(),
+            out: (0..shards)
+                .map(|_| Batch {
+                    intake: id,
+                    ..Batch::default()
+                })
+                .collect(),
             said: Vec::new(),
             refused: Vec::new(),
             stats: IntakeStats::default(),
             offset: 0,
             at: 0,
             source: 0,
+            salt: 0,
             reading: false,
             stamp_mattered: false,
             current: no_word(),
@@ -203,7 +214,10 @@ impl Intake {
     fn find(&self, partition: Partition) -> Option<usize> {
         match self.clocks.get(self.at) {
             Some((known, _)) if *known == partition => Some(self.at),
-            _ => self.clocks.iter().position(|(known, _)| *known == partition),
+            _ => self
+                .clocks
+                .iter()
+                .position(|(known, _)| *known == partition),
         }
     }
 
@@ -222,9 +236,17 @@ impl Intake {
 
     fn report(&mut self, at: usize) {
         let (partition, clock) = &self.clocks[at];
-        let (partition, next_offset, watermark) = (*partition, clock.next_offset, clock.watermark());
+        let (partition, next_offset, watermark) =
+            (*partition, clock.next_offset, clock.watermark());
+        let furthest = clock.furthest();
         for batch in &mut self.out {
-            let segment = Segment { partition, cells_end: batch.cells.len() as u32, next_offset, watermark };
+            let segment = Segment {
+                partition,
+                cells_end: batch.cells.len() as u32,
+                next_offset,
+                watermark,
+                furthest,
+            };
             match batch.segments.last_mut() {
                 Some(last) if last.partition == partition => *last = segment,
                 _ => batch.segments.push(segment),
@@ -234,7 +256,9 @@ impl Intake {
 
     /// A shard's death mark: the number leads nowhere from here on.
     pub fn forget(&mut self, number: u32) {
-        let Some(known) = self.known.get_mut(number as usize) else { return };
+        let Some(known) = self.known.get_mut(number as usize) else {
+            return;
+        };
         for key in known.keys.drain(..) {
             match key {
                 NumberKey::Series(key) => drop(self.keys.remove(&key)),
@@ -245,8 +269,8 @@ impl Intake {
         self.free.push(number);
     }
 
-    /// The batches so far, one per shard; an emptied batch (with its buffers) comes back by
-    /// [`Intake::give_back`] or by being cleared in place.
+    /// The batches so far, one per shard. Whoever takes one in clears it in place, or leaves an empty
+    /// one.
     pub fn batches(&mut self) -> &mut [Batch] {
         &mut self.out
     }
@@ -280,7 +304,10 @@ impl Intake {
 
     fn number(&mut self, labels: Labels, holds: Holds, key: NumberKey) -> u32 {
         let owner = (labels.fingerprint().0 % self.out.len() as u128) as u16;
-        let known = Known { owner, keys: vec![key] };
+        let known = Known {
+            owner,
+            keys: SmallVec::from_slice(&[key]),
+        };
         let number = match self.free.pop() {
             Some(number) => {
                 self.known[number as usize] = known;
@@ -291,7 +318,12 @@ impl Intake {
                 (self.known.len() - 1) as u32
             }
         };
-        self.out[owner as usize].births.push(Birth { series: number, labels, holds, source: self.source });
+        self.out[owner as usize].births.push(Birth {
+            series: number,
+            labels,
+            holds,
+            source: self.source,
+        });
         number
     }
 
@@ -300,9 +332,16 @@ impl Intake {
         let owner = self.known[number as usize].owner;
         let batch = &mut self.out[owner as usize];
         if let Arrival::Late(hidden) = arrival {
-            batch.late.push(Late { cell: batch.cells.len() as u32, hidden });
+            batch.late.push(Late {
+                cell: batch.cells.len() as u32,
+                hidden,
+            });
         }
-        batch.cells.push(Cell { series: number, t: at.ms(), v: value });
+        batch.cells.push(Cell {
+            series: number,
+            t: at.ms(),
+            v: value,
+        });
     }
 
     /// Takes a time into account; `None` where it is refused.
@@ -348,12 +387,23 @@ impl Intake {
         }
     }
 
-    fn window_hit(&mut self, pipeline: u32, read: ReadId, hit: &Hit<'_>, record: &LogRecord<'_>, arrival: Arrival) {
-        let key = hit.key() ^ salt(self.source);
+    fn window_hit(
+        &mut self,
+        pipeline: u32,
+        read: ReadId,
+        hit: &Hit<'_>,
+        record: &LogRecord<'_>,
+        arrival: Arrival,
+    ) {
+        let key = hit.key() ^ self.salt;
         let number = match self.hits.get(&(pipeline, key)) {
             Some(number) => *number,
             None => {
-                let number = self.number(hit.labels(), Holds::Records(read), NumberKey::Hit(pipeline, key));
+                let number = self.number(
+                    hit.labels(),
+                    Holds::Records(read),
+                    NumberKey::Hit(pipeline, key),
+                );
                 self.hits.insert((pipeline, key), number);
                 number
             }
@@ -388,7 +438,9 @@ fn cut(text: &str, bytes: usize) -> &str {
 
 impl RecordSink for Intake {
     fn begin(&mut self, partition: Partition, offset: Offset, stamp: Option<Timestamp>) -> bool {
-        let Some(at) = self.find(partition) else { return false };
+        let Some(at) = self.find(partition) else {
+            return false;
+        };
         let clock = &mut self.clocks[at].1;
         if offset < clock.next_offset {
             return false;
@@ -396,7 +448,7 @@ impl RecordSink for Intake {
         clock.begin(offset, stamp);
         (self.at, self.offset, self.reading) = (at, offset, true);
         self.stamp_mattered = false;
-        self.source = partition.source;
+        (self.source, self.salt) = (partition.source, salt(partition.source));
         self.stats.records += 1;
         true
     }
@@ -422,17 +474,20 @@ impl RecordSink for Intake {
 impl SampleSink for Intake {
     #[inline]
     fn series(&mut self, key: SeriesKey) -> Option<SeriesRef> {
-        self.keys.get(&SeriesKey(key.0 ^ salt(self.source))).copied()
+        self.keys.get(&SeriesKey(key.0 ^ self.salt)).copied()
     }
 
     fn define(&mut self, key: SeriesKey, labels: Labels, kind: SeriesKind) -> SeriesRef {
         if labels.metric() == SERVICE_GRAPH {
-            let edge = (labels.value("client").to_owned(), labels.value("server").to_owned());
+            let edge = (
+                labels.value("client").to_owned(),
+                labels.value("server").to_owned(),
+            );
             if !edge.0.is_empty() && !edge.1.is_empty() {
                 self.current.edges.push(edge);
             }
         }
-        let key = SeriesKey(key.0 ^ salt(self.source));
+        let key = SeriesKey(key.0 ^ self.salt);
         let series = if self.catalog.reads_of(&labels, self.source).next().is_some() {
             SeriesRef(self.number(labels, Holds::Samples(kind), NumberKey::Series(key)))
         } else {
@@ -467,14 +522,22 @@ impl SampleSink for Intake {
 
     fn log(&mut self, stream: SeriesRef, record: &LogRecord<'_>) {
         self.stats.log_records += 1;
-        let Some(arrival) = self.see(record.at) else { return };
+        let Some(arrival) = self.see(record.at) else {
+            return;
+        };
         let catalog = Arc::clone(&self.catalog);
         let mut scratch = std::mem::take(&mut self.scratch);
         let Stream { labels, mask } = &self.streams[stream.0 as usize];
         let (labels, mask) = (labels.clone(), mask.clone());
-        catalog.matcher.run(&mut scratch, &mask, &labels, record, &mut |pipeline, hit| {
-            self.hit(pipeline.0, hit, record, arrival);
-        });
+        catalog.matcher.run(
+            &mut scratch,
+            &mask,
+            &labels,
+            record,
+            &mut |pipeline, hit| {
+                self.hit(pipeline.0, hit, record, arrival);
+            },
+        );
         self.scratch = scratch;
     }
 
@@ -491,7 +554,10 @@ impl SampleSink for Intake {
     }
 
     fn refuse(&mut self, refusal: Refusal) {
-        let partition = self.clocks.get(self.at).map_or(Partition::default(), |(partition, _)| *partition);
+        let partition = self
+            .clocks
+            .get(self.at)
+            .map_or(Partition::default(), |(partition, _)| *partition);
         self.refused.push((partition, self.offset, refusal));
     }
 }

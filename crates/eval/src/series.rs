@@ -85,11 +85,20 @@ pub(crate) struct Series {
 impl Series {
     /// Takes a sample that is on time.
     #[inline]
-    pub(crate) fn append(&mut self, point: Point, from: PartitionRank, lower: impl Fn(PartitionRank, PartitionRank) -> bool) {
+    pub(crate) fn append(
+        &mut self,
+        point: Point,
+        from: PartitionRank,
+        lower: impl Fn(PartitionRank, PartitionRank) -> bool,
+    ) {
         if self.window.is_empty() && self.extra.is_none() {
             self.home = from;
         }
-        let plain = self.home == from && self.extra.as_ref().is_none_or(|extra| extra.origins.is_none());
+        let plain = self.home == from
+            && self
+                .extra
+                .as_ref()
+                .is_none_or(|extra| extra.origins.is_none());
         if plain && point.t > self.window.last_t() {
             self.window.push(point);
         } else {
@@ -98,7 +107,12 @@ impl Series {
         self.stale |= foghorn_model::is_stale(point.v);
     }
 
-    fn insert(&mut self, point: Point, from: PartitionRank, lower: impl Fn(PartitionRank, PartitionRank) -> bool) {
+    fn insert(
+        &mut self,
+        point: Point,
+        from: PartitionRank,
+        lower: impl Fn(PartitionRank, PartitionRank) -> bool,
+    ) {
         if matches!(self.holds, Holds::Records(_)) {
             let at = self.window.points().partition_point(|p| p.t <= point.t);
             self.window.insert(at, point);
@@ -134,12 +148,18 @@ impl Series {
     }
 
     /// Moves late samples that every coming tick may see into the window.
-    pub(crate) fn settle(&mut self, closed: Timestamp, lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy) {
+    pub(crate) fn settle(
+        &mut self,
+        closed: Timestamp,
+        lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
+    ) {
         let Some(extra) = &mut self.extra else { return };
         if extra.late.iter().all(|late| late.hidden > closed) {
             return;
         }
-        let (settled, waiting) = std::mem::take(&mut extra.late).into_iter().partition(|late: &LatePoint| late.hidden <= closed);
+        let (settled, waiting) = std::mem::take(&mut extra.late)
+            .into_iter()
+            .partition(|late: &LatePoint| late.hidden <= closed);
         extra.late = waiting;
         for late in settled {
             self.stale |= foghorn_model::is_stale(late.point.v);
@@ -157,7 +177,11 @@ impl Series {
             extra.late.retain(|late| late.point.t > horizon.ms());
         }
         if self.stale && gone > 0 {
-            self.stale = self.window.points().iter().any(|p| foghorn_model::is_stale(p.v));
+            self.stale = self
+                .window
+                .points()
+                .iter()
+                .any(|p| foghorn_model::is_stale(p.v));
         }
     }
 
@@ -177,44 +201,77 @@ impl Series {
         let seen = self.settled(tick, lower);
         let window = &seen.as_ref().unwrap_or(self).window;
         let alive = !window.between(leaving.end, tick.ms()).is_empty();
-        let gone = window.between(leaving.start, leaving.end).iter().filter(|p| !p.v.is_nan());
-        let sum = if alive { gone.fold(self.group_total(group), |sum, p| sum + p.v) } else { 0.0 };
+        let gone = window
+            .between(leaving.start, leaving.end)
+            .iter()
+            .filter(|p| !p.v.is_nan());
+        let sum = if alive {
+            gone.fold(self.group_total(group), |sum, p| sum + p.v)
+        } else {
+            0.0
+        };
         let totals = &mut self.extra.get_or_insert_default().totals;
         totals.retain(|total| total.group != group);
         totals.push(GroupTotal { group, sum });
     }
 
     fn group_total(&self, group: GroupIndex) -> f64 {
-        let known = self.extra.iter().flat_map(|extra| &extra.totals).find(|total| total.group == group);
+        let known = self
+            .extra
+            .iter()
+            .flat_map(|extra| &extra.totals)
+            .find(|total| total.group == group);
         known.map_or(0.0, |total| total.sum)
     }
 
     /// After a reload: the new positions of the groups that stay.
     pub(crate) fn remap_totals(&mut self, new_of: impl Fn(GroupIndex) -> Option<GroupIndex>) {
         if let Some(extra) = &mut self.extra {
-            let moved = extra.totals.iter().filter_map(|total| Some(GroupTotal { group: new_of(total.group)?, ..*total }));
+            let moved = extra.totals.iter().filter_map(|total| {
+                Some(GroupTotal {
+                    group: new_of(total.group)?,
+                    ..*total
+                })
+            });
             extra.totals = moved.collect();
         }
     }
 
     /// Takes in a series of another source with the same labels, as a group sees both.
-    pub(crate) fn merge(&mut self, other: &Self, group: GroupIndex, lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy) {
+    pub(crate) fn merge(
+        &mut self,
+        other: &Self,
+        group: GroupIndex,
+        lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
+    ) {
         let sum = self.group_total(group) + other.group_total(group);
-        let origins = other.extra.as_ref().and_then(|extra| extra.origins.as_ref());
+        let origins = other
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.origins.as_ref());
         for (i, point) in other.window.points().iter().enumerate() {
             let from = origins.map_or(other.home, |origins| origins[i]);
             self.insert(*point, from, lower);
         }
         self.stale |= other.stale;
         let extra = self.extra.get_or_insert_default();
-        extra.late.extend(other.extra.iter().flat_map(|extra| &extra.late));
+        extra
+            .late
+            .extend(other.extra.iter().flat_map(|extra| &extra.late));
         extra.totals.clear();
         extra.totals.push(GroupTotal { group, sum });
     }
 
     /// A copy with the late samples that a tick may see in their places; `None` where there are none.
-    fn settled(&self, tick: Timestamp, lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy) -> Option<Self> {
-        let late = self.extra.as_ref().is_some_and(|extra| extra.late.iter().any(|late| late.hidden < tick));
+    fn settled(
+        &self,
+        tick: Timestamp,
+        lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
+    ) -> Option<Self> {
+        let late = self
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.late.iter().any(|late| late.hidden < tick));
         late.then(|| {
             let mut copy = self.clone();
             copy.settle(tick - 1, lower);
@@ -224,7 +281,11 @@ impl Series {
 
     /// Whether nothing of it is left.
     pub(crate) fn is_over(&self) -> bool {
-        self.window.is_empty() && self.extra.as_ref().is_none_or(|extra| extra.late.is_empty())
+        self.window.is_empty()
+            && self
+                .extra
+                .as_ref()
+                .is_none_or(|extra| extra.late.is_empty())
     }
 
     /// Its points in a span as tick `tick` sees them: late ones where they may be seen, deltas
@@ -242,19 +303,31 @@ impl Series {
         // A late sample before the span counts where totals do.
         let start = if delta { i64::MIN } else { span.start };
         let late = self.extra.as_ref().is_some_and(|extra| {
-            extra.late.iter().any(|late| late.hidden < tick && late.point.t > start && late.point.t <= span.end)
+            extra
+                .late
+                .iter()
+                .any(|late| late.hidden < tick && late.point.t > start && late.point.t <= span.end)
         });
         if !late && !delta && (keep_stale || !self.stale) {
             return self.window.between(span.start, span.end);
         }
-        let copy = if late { self.settled(tick, lower) } else { None };
+        let copy = if late {
+            self.settled(tick, lower)
+        } else {
+            None
+        };
         let seen = copy.as_ref().unwrap_or(self);
         if delta {
             seen.sum_into(span, total(), keep_stale, scratch);
         } else {
             let kept = |p: &&Point| keep_stale || !foghorn_model::is_stale(p.v);
             scratch.clear();
-            scratch.extend(seen.window.between(span.start, span.end).iter().filter(kept));
+            scratch.extend(
+                seen.window
+                    .between(span.start, span.end)
+                    .iter()
+                    .filter(kept),
+            );
         }
         scratch
     }
@@ -271,7 +344,9 @@ impl Series {
         if self.extra.is_none() && !self.is_delta() {
             return self.window.newest(span.start, span.end).copied();
         }
-        self.visible(span, tick, true, total, lower, scratch).last().copied()
+        self.visible(span, tick, true, total, lower, scratch)
+            .last()
+            .copied()
     }
 
     fn sum_into(&self, span: Span, total: Total, keep_stale: bool, scratch: &mut Vec<Point>) {
@@ -280,7 +355,11 @@ impl Series {
             Total::Of { group, since } => (since, self.group_total(group)),
             Total::Nobodys => {
                 let points = self.window.between(span.start, span.end);
-                let whole: f64 = points.iter().filter(|p| !p.v.is_nan()).map(|p| p.v.abs()).sum();
+                let whole: f64 = points
+                    .iter()
+                    .filter(|p| !p.v.is_nan())
+                    .map(|p| p.v.abs())
+                    .sum();
                 (span.start, 2.0 * whole)
             }
         };
@@ -303,7 +382,10 @@ impl Series {
         let extra = self.extra.as_ref().map_or(0, |extra| {
             size_of::<Extra>()
                 + extra.late.capacity() * size_of::<LatePoint>()
-                + extra.origins.as_ref().map_or(0, |origins| origins.capacity() * 2)
+                + extra
+                    .origins
+                    .as_ref()
+                    .map_or(0, |origins| origins.capacity() * 2)
         });
         size_of::<Self>() + self.labels.heap_bytes() + self.window.bytes() + extra
     }

@@ -29,7 +29,9 @@ impl Window {
     #[inline]
     pub(crate) fn newest(&self, start: i64, end: i64) -> Option<&Point> {
         let points = self.points();
-        points[..first_after(points, end)].last().filter(|p| p.t > start)
+        points[..first_after(points, end)]
+            .last()
+            .filter(|p| p.t > start)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -68,7 +70,11 @@ impl Window {
     pub(crate) fn find(&self, t: i64) -> Result<usize, usize> {
         let points = self.points();
         let at = points.partition_point(|p| p.t < t);
-        if points.get(at).is_some_and(|p| p.t == t) { Ok(at) } else { Err(at) }
+        if points.get(at).is_some_and(|p| p.t == t) {
+            Ok(at)
+        } else {
+            Err(at)
+        }
     }
 
     /// Inserts at a position among [`Window::points`].
@@ -126,7 +132,9 @@ mod tests {
 
     fn window(times: &[i64]) -> Window {
         let mut window = Window::default();
-        times.iter().for_each(|t| window.push(Point { t: *t, v: 0.0 }));
+        times
+            .iter()
+            .for_each(|t| window.push(Point { t: *t, v: 0.0 }));
         window
     }
 
@@ -143,10 +151,22 @@ mod tests {
     fn every_border_is_found() {
         for len in 0..40 {
             let window = window(&(0..len).map(|i| i * 10).collect::<Vec<_>>());
-            for (start, end) in (-5..405).flat_map(|start| [(start, start + 3), (start, start + 95), (start, 1_000)]) {
-                let expect: Vec<_> = (0..len).map(|i| i * 10).filter(|t| *t > start && *t <= end).collect();
-                assert_eq!(times(window.between(start, end)), expect, "{len}: ({start}, {end}]");
-                assert_eq!(window.newest(start, end).map(|p| p.t), expect.last().copied());
+            for (start, end) in (-5..405)
+                .flat_map(|start| [(start, start + 3), (start, start + 95), (start, 1_000)])
+            {
+                let expect: Vec<_> = (0..len)
+                    .map(|i| i * 10)
+                    .filter(|t| *t > start && *t <= end)
+                    .collect();
+                assert_eq!(
+                    times(window.between(start, end)),
+                    expect,
+                    "{len}: ({start}, {end}]"
+                );
+                assert_eq!(
+                    window.newest(start, end).map(|p| p.t),
+                    expect.last().copied()
+                );
             }
         }
     }

@@ -73,7 +73,7 @@ impl Books {
                     signals.iter().for_each(|signal| self.signal(signal));
                 }
                 Entry::Arrival { signals, .. } => {
-                    signals.iter().for_each(|signal| self.signal(signal))
+                    signals.iter().for_each(|signal| self.signal(signal));
                 }
                 _ => {}
             }

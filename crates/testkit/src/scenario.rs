@@ -35,7 +35,10 @@ use foghorn_engine::Entry;
 use foghorn_eval::catalog::Catalog;
 use foghorn_ingest::{Raw, SourceConfig, Span};
 use foghorn_model::incident::Status;
-use foghorn_model::{Incident, Labels, LabelsBuilder, Offset, Partition, STALE_NAN, Signal, Timestamp, TransitionKind};
+use foghorn_model::{
+    Incident, Labels, LabelsBuilder, Offset, Partition, STALE_NAN, Signal, Timestamp,
+    TransitionKind,
+};
 use foghorn_rules::{LoadOptions, Source, load};
 use foghorn_runtime::{Layout, Pipeline};
 use foghorn_wire::Format;
@@ -74,7 +77,11 @@ impl Scenario {
         for (number, line) in (1..).zip(text.lines()) {
             let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
             let Some(first) = words.first() else { continue };
-            if first.starts_with('#') && section.first().is_none_or(|name| name != "rules" && name != "graph") {
+            if first.starts_with('#')
+                && section
+                    .first()
+                    .is_none_or(|name| name != "rules" && name != "graph")
+            {
                 continue;
             }
             let result = if line.starts_with(' ') {
@@ -83,7 +90,10 @@ impl Scenario {
                 section = words;
                 match section[0].as_str() {
                     "rules" | "graph" | "series" | "logs" | "changes" | "expect" => Ok(()),
-                    "end" => section.get(1).map_or(Err("end when?".to_owned()), |at| span(at)).map(|at| scenario.end_ms = at),
+                    "end" => section
+                        .get(1)
+                        .map_or(Err("end when?".to_owned()), |at| span(at))
+                        .map(|at| scenario.end_ms = at),
                     other => Err(format!("no section is called {other:?}")),
                 }
             };
@@ -91,26 +101,38 @@ impl Scenario {
                 complaints.push(format!("{number}: {why}"));
             }
         }
-        if complaints.is_empty() { Ok(scenario) } else { Err(complaints) }
+        if complaints.is_empty() {
+            Ok(scenario)
+        } else {
+            Err(complaints)
+        }
     }
 
     fn line(&mut self, section: &[String], number: usize, line: &str) -> Result<(), String> {
         let partition = match section.iter().position(|word| word == "partition") {
-            Some(at) => section.get(at + 1).and_then(|n| n.parse().ok()).ok_or("partition which?")?,
+            Some(at) => section
+                .get(at + 1)
+                .and_then(|n| n.parse().ok())
+                .ok_or("partition which?")?,
             None => 0,
         };
         match section.first().map_or("", String::as_str) {
-            "rules" => self.rules += &format!("{line}\n"),
-            "graph" => self.graph += &format!("{line}\n"),
+            "rules" => add_line(&mut self.rules, line),
+            "graph" => add_line(&mut self.graph, line),
             "series" => {
-                let every = section.get(2).ok_or("series every how long?").map_err(str::to_owned).and_then(|s| span(s))?;
+                let every = section
+                    .get(2)
+                    .ok_or("series every how long?")
+                    .map_err(str::to_owned)
+                    .and_then(|s| span(s))?;
                 self.series(Partition::new(METRICS, partition), every, line.trim())?;
             }
             "logs" => self.logs(Partition::new(LOGS, partition), line.trim())?,
             "changes" => self.change(line.trim())?,
             "expect" => {
                 let (at, what) = line.trim().split_once(' ').ok_or("expect what?")?;
-                self.expects.push((number, span(at)?, what.trim().to_owned()));
+                self.expects
+                    .push((number, span(at)?, what.trim().to_owned()));
             }
             _ => return Err("it stands in no section".to_owned()),
         }
@@ -128,7 +150,9 @@ impl Scenario {
         for word in rest.split_whitespace() {
             for value in values(word)? {
                 if let Some(value) = value {
-                    let body = RemoteWrite::new().series(&labels, &[(BEGIN + at_ms, value)]).into_bytes();
+                    let body = RemoteWrite::new()
+                        .series(&labels, &[(BEGIN + at_ms, value)])
+                        .into_bytes();
                     self.put(partition, at_ms, body);
                 }
                 at_ms += every_ms;
@@ -138,20 +162,38 @@ impl Scenario {
     }
 
     fn logs(&mut self, partition: Partition, line: &str) -> Result<(), String> {
-        let (when, rest) = line.split_once(' ').ok_or("a log line is: WHEN {labels} text")?;
+        let (when, rest) = line
+            .split_once(' ')
+            .ok_or("a log line is: WHEN {labels} text")?;
         let (first, last, every, rest) = match when.split_once("..") {
             None => (span(when)?, span(when)?, 1, rest),
             Some((first, last)) => {
-                let rest = rest.trim().strip_prefix("every ").ok_or("every how long?")?;
-                let (every, rest) = rest.split_once(' ').ok_or("a log line is: WHEN {labels} text")?;
+                let rest = rest
+                    .trim()
+                    .strip_prefix("every ")
+                    .ok_or("every how long?")?;
+                let (every, rest) = rest
+                    .split_once(' ')
+                    .ok_or("a log line is: WHEN {labels} text")?;
                 (span(first)?, span(last)?, span(every)?, rest)
             }
         };
         let (labels, text) = selector(rest.trim())?;
-        let attributes: Vec<_> = labels.iter().map(|(n, v)| (n.replacen("service_name", "service.name", 1), v.to_owned())).collect();
-        let attributes: Vec<_> = attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let attributes: Vec<_> = labels
+            .iter()
+            .map(|(n, v)| (n.replacen("service_name", "service.name", 1), v.to_owned()))
+            .collect();
+        let attributes: Vec<_> = attributes
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
         for at_ms in (first..=last).step_by(every.max(1) as usize) {
-            let record = LogLine { at: BEGIN + at_ms, severity: 0, line: text.trim(), attributes: &[] };
+            let record = LogLine {
+                at: BEGIN + at_ms,
+                severity: 0,
+                line: text.trim(),
+                attributes: &[],
+            };
             let body = OtlpLogs::new().resource(&attributes, |logs| {
                 logs.line(&record);
             });
@@ -163,13 +205,19 @@ impl Scenario {
 
     fn change(&mut self, line: &str) -> Result<(), String> {
         let words: Vec<_> = line.split_whitespace().collect();
-        let [when, kind, service, rest @ ..] = words.as_slice() else { return Err("a change is: WHEN KIND SERVICE [VERSION]".to_owned()) };
+        let [when, kind, service, rest @ ..] = words.as_slice() else {
+            return Err("a change is: WHEN KIND SERVICE [VERSION]".to_owned());
+        };
         let at_ms = span(when)?;
         let body = serde_json::json!({
             "id": line, "kind": kind, "service": service, "version": rest.first().copied().unwrap_or(""),
             "timestamp": (BEGIN + at_ms).to_string(),
         });
-        self.put(Partition::new(CHANGES, 0), at_ms, body.to_string().into_bytes());
+        self.put(
+            Partition::new(CHANGES, 0),
+            at_ms,
+            body.to_string().into_bytes(),
+        );
         Ok(())
     }
 
@@ -182,17 +230,27 @@ impl Scenario {
         let mut complaints = refused;
         for (line, at_ms, what) in &self.expects {
             if let Err(why) = timeline.check(BEGIN + *at_ms, what) {
-                complaints.push(format!("{line}: at {}: expected {what}: {why}", foghorn_model::time::span_text(*at_ms)));
+                complaints.push(format!(
+                    "{line}: at {}: expected {what}: {why}",
+                    foghorn_model::time::span_text(*at_ms)
+                ));
             }
         }
-        if complaints.is_empty() { Ok(()) } else { Err(complaints) }
+        if complaints.is_empty() {
+            Ok(())
+        } else {
+            Err(complaints)
+        }
     }
 
     fn play(&self, layout: &Layout) -> Result<(Timeline, Complaints), Complaints> {
         let files = [Source::new("scenario", dedent(&self.rules))];
         let (rules, diagnostics) = load(&files, &LoadOptions::default());
         if !diagnostics.is_empty() {
-            return Err(diagnostics.iter().map(|d| d.render(&files[0].text, false)).collect());
+            return Err(diagnostics
+                .iter()
+                .map(|d| d.render(&files[0].text, false))
+                .collect());
         }
         let graph: TopologyFile = if self.graph.is_empty() {
             TopologyFile::default()
@@ -200,12 +258,24 @@ impl Scenario {
             serde_saphyr::from_str(&dedent(&self.graph)).map_err(|error| vec![error.to_string()])?
         };
         let sources = [
-            SourceConfig { allowed_lateness: Some(Span(2_000)), ..SourceConfig::of("metrics", Format::RemoteWrite1) },
-            SourceConfig { allowed_lateness: Some(Span(2_000)), ..SourceConfig::of("logs", Format::OtlpLogsProto) },
+            SourceConfig {
+                allowed_lateness: Some(Span(2_000)),
+                ..SourceConfig::of("metrics", Format::RemoteWrite1)
+            },
+            SourceConfig {
+                allowed_lateness: Some(Span(2_000)),
+                ..SourceConfig::of("logs", Format::OtlpLogsProto)
+            },
             SourceConfig::of("changes", Format::Changes),
         ];
         let correlator = Correlator::new(Config::default(), Topology::new(&graph));
-        let mut pipeline = Pipeline::new(Arc::new(Catalog::new(rules)), &sources, correlator, Vec::new(), layout);
+        let mut pipeline = Pipeline::new(
+            Arc::new(Catalog::new(rules)),
+            &sources,
+            correlator,
+            Vec::new(),
+            layout,
+        );
         pipeline.brain().follow_event_time();
         pipeline.brain().start(BEGIN - 1, Timestamp::MIN);
         pipeline.brain().stop_at(BEGIN + self.end_ms);
@@ -220,7 +290,9 @@ impl Scenario {
             pipeline.join(*partition, 0, &[], 0, BEGIN);
         }
         let mut left: BTreeMap<Partition, usize> = BTreeMap::new();
-        records.iter().for_each(|(partition, ..)| *left.entry(*partition).or_default() += 1);
+        records
+            .iter()
+            .for_each(|(partition, ..)| *left.entry(*partition).or_default() += 1);
         let mut timeline = Timeline::default();
         let mut refused = Vec::new();
         for (partition, at, payload) in &records {
@@ -236,7 +308,10 @@ impl Scenario {
             };
             *offset += 1;
             if let Err(refusal) = pipeline.feed(&raw, Some(*at)) {
-                refused.push(format!("a record was refused: {}: {}", refusal.code, refusal.detail));
+                refused.push(format!(
+                    "a record was refused: {}: {}",
+                    refusal.code, refusal.detail
+                ));
             }
             let left = left.entry(*partition).or_default();
             *left -= 1;
@@ -255,7 +330,12 @@ impl Scenario {
     /// The scenario's rules or graph do not load.
     pub fn signals(&self, layout: &Layout) -> Result<String, Complaints> {
         let (timeline, _) = self.play(layout)?;
-        Ok(timeline.signals.iter().map(|signal| format!("{signal:?}\n")).collect())
+        let told: Vec<_> = timeline
+            .signals
+            .iter()
+            .map(|signal| format!("{signal:?}"))
+            .collect();
+        Ok(told.join("\n"))
     }
 }
 
@@ -281,13 +361,30 @@ impl Timeline {
         match word {
             "firing" | "pending" | "resolved" | "dropped" => self.alert(at, word, rest),
             "none" => {
-                let alive: Vec<_> = self.states(at).into_iter().filter(|(key, state)| is_named(key, rest) && (state.0 == "firing" || state.0 == "pending")).collect();
-                if alive.is_empty() { Ok(()) } else { Err(format!("there is {alive:?}")) }
+                let alive: Vec<_> = self
+                    .states(at)
+                    .into_iter()
+                    .filter(|(key, state)| {
+                        is_named(key, rest) && (state.0 == "firing" || state.0 == "pending")
+                    })
+                    .collect();
+                if alive.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("there is {alive:?}"))
+                }
             }
             "incidents" => {
                 let open = self.open(at);
-                let titles: Vec<_> = open.iter().map(|incident| incident.title.as_str()).collect();
-                if rest.trim().parse() == Ok(open.len()) { Ok(()) } else { Err(format!("{} are open: {titles:?}", open.len())) }
+                let titles: Vec<_> = open
+                    .iter()
+                    .map(|incident| incident.title.as_str())
+                    .collect();
+                if rest.trim().parse() == Ok(open.len()) {
+                    Ok(())
+                } else {
+                    Err(format!("{} are open: {titles:?}", open.len()))
+                }
             }
             "incident" => self.incident(at, rest),
             other => Err(format!("nothing can be expected by the word {other:?}")),
@@ -306,12 +403,22 @@ impl Timeline {
                         TransitionKind::Dropped => "dropped",
                         TransitionKind::Resolved => "resolved",
                     };
-                    states.insert((t.rule.name.to_string(), t.labels.clone()), (word, t.reason.code().to_owned()));
+                    states.insert(
+                        (t.rule.name.to_string(), t.labels.clone()),
+                        (word, t.reason.code().to_owned()),
+                    );
                 }
                 Signal::Match(m) if m.at <= at => {
                     let quiet = at - m.at >= m.resolve_after_ms;
-                    let state = if quiet { ("resolved", "quiet") } else { ("firing", "matched") };
-                    states.insert((m.rule.name.to_string(), m.labels.clone()), (state.0, state.1.to_owned()));
+                    let state = if quiet {
+                        ("resolved", "quiet")
+                    } else {
+                        ("firing", "matched")
+                    };
+                    states.insert(
+                        (m.rule.name.to_string(), m.labels.clone()),
+                        (state.0, state.1.to_owned()),
+                    );
                 }
                 _ => {}
             }
@@ -320,19 +427,37 @@ impl Timeline {
     }
 
     fn alert(&self, at: Timestamp, word: &str, rest: &str) -> Result<(), String> {
-        let (who, reason) = rest.split_once(" because ").map_or((rest, None), |(who, reason)| (who, Some(reason.trim())));
+        let (who, reason) = rest
+            .split_once(" because ")
+            .map_or((rest, None), |(who, reason)| (who, Some(reason.trim())));
         let states = self.states(at);
-        let named: Vec<_> = states.iter().filter(|(key, _)| is_named(key, who)).collect();
-        let holds = named.iter().any(|(_, (state, why))| *state == word && reason.is_none_or(|reason| reason == why));
-        if holds { Ok(()) } else { Err(format!("of that name there is {named:?}")) }
+        let named: Vec<_> = states
+            .iter()
+            .filter(|(key, _)| is_named(key, who))
+            .collect();
+        let holds = named
+            .iter()
+            .any(|(_, (state, why))| *state == word && reason.is_none_or(|reason| reason == why));
+        if holds {
+            Ok(())
+        } else {
+            Err(format!("of that name there is {named:?}"))
+        }
     }
 
     fn open(&self, at: Timestamp) -> Vec<&Incident> {
         let mut latest = BTreeMap::new();
-        for incident in self.incidents.iter().filter(|incident| incident.updated_at <= at) {
+        for incident in self
+            .incidents
+            .iter()
+            .filter(|incident| incident.updated_at <= at)
+        {
             latest.insert(incident.id, incident);
         }
-        latest.into_values().filter(|incident| matches!(incident.status, Status::Open | Status::Acknowledged)).collect()
+        latest
+            .into_values()
+            .filter(|incident| matches!(incident.status, Status::Open | Status::Acknowledged))
+            .collect()
     }
 
     fn incident(&self, at: Timestamp, rest: &str) -> Result<(), String> {
@@ -344,11 +469,21 @@ impl Timeline {
                 let argument = || words.clone().next().copied().unwrap_or("");
                 let fits = match *word {
                     "services" => {
-                        let has = |name: &str| incident.services.iter().any(|service| service.name == name);
-                        argument().split(',').all(has) && argument().split(',').count() == incident.services.len()
+                        let has = |name: &str| {
+                            incident.services.iter().any(|service| service.name == name)
+                        };
+                        argument().split(',').all(has)
+                            && argument().split(',').count() == incident.services.len()
                     }
-                    "cause" => incident.suspects.first().is_some_and(|s| s.service == argument()),
-                    "change" => incident.suspects.first().and_then(|s| s.change.as_ref()).is_some_and(|c| c.version == argument()),
+                    "cause" => incident
+                        .suspects
+                        .first()
+                        .is_some_and(|s| s.service == argument()),
+                    "change" => incident
+                        .suspects
+                        .first()
+                        .and_then(|s| s.change.as_ref())
+                        .is_some_and(|c| c.version == argument()),
                     "alerts" => incident.alerts_total.to_string() == argument(),
                     level => {
                         if incident.priority.level.to_string() != level {
@@ -377,7 +512,11 @@ impl Timeline {
                     incident.title,
                     services.join(","),
                     incident.alerts_total,
-                    incident.suspects.iter().map(|s| (&s.service, s.change.as_ref().map(|c| &c.version), s.score)).collect::<Vec<_>>()
+                    incident
+                        .suspects
+                        .iter()
+                        .map(|s| (&s.service, s.change.as_ref().map(|c| &c.version), s.score))
+                        .collect::<Vec<_>>()
                 )
             })
             .collect();
@@ -389,7 +528,12 @@ impl Timeline {
 fn is_named((name, labels): &(String, Labels), who: &str) -> bool {
     let (wanted, some) = match who.split_once('{') {
         None => (who.trim(), Labels::empty()),
-        Some((name, _)) => (name.trim(), selector(who.trim()).map(|(labels, _)| labels.without_name()).unwrap_or_default()),
+        Some((name, _)) => (
+            name.trim(),
+            selector(who.trim())
+                .map(|(labels, _)| labels.without_name())
+                .unwrap_or_default(),
+        ),
     };
     name == wanted && some.iter().all(|(n, v)| labels.get(n) == Some(v))
 }
@@ -410,7 +554,10 @@ fn selector(text: &str) -> Result<(Labels, &str), String> {
     };
     builder.set("__name__", name);
     let close = rest.find('}').ok_or("a } is missing")?;
-    for pair in rest[..close].split(',').filter(|pair| !pair.trim().is_empty()) {
+    for pair in rest[..close]
+        .split(',')
+        .filter(|pair| !pair.trim().is_empty())
+    {
         let (label, value) = pair.split_once('=').ok_or("a label is name=\"value\"")?;
         builder.set(label.trim(), value.trim().trim_matches('"'));
     }
@@ -433,18 +580,35 @@ fn values(word: &str) -> Result<Vec<Option<f64>>, String> {
         "stale" => return Ok(vec![Some(STALE_NAN); 1 + times.unwrap_or(0)]),
         _ => {}
     }
-    let split = body.char_indices().skip(1).find(|(at, c)| matches!(c, '+' | '-') && !body[..*at].ends_with(['e', 'E']));
+    let split = body
+        .char_indices()
+        .skip(1)
+        .find(|(at, c)| matches!(c, '+' | '-') && !body[..*at].ends_with(['e', 'E']));
     let (start, step) = match split {
         Some((at, _)) => (&body[..at], body[at..].parse::<f64>().map_err(|_| bad())?),
         None => (body, 0.0),
     };
     let start: f64 = start.parse().map_err(|_| bad())?;
-    Ok((0..=times.unwrap_or(0)).map(|i| Some(start + step * i as f64)).collect())
+    Ok((0..=times.unwrap_or(0))
+        .map(|i| Some(start + step * i as f64))
+        .collect())
+}
+
+fn add_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }
 
 fn dedent(text: &str) -> String {
-    let indent = text.lines().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()).min();
-    text.lines().map(|line| format!("{}\n", line.get(indent.unwrap_or(0)..).unwrap_or(""))).collect()
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let indent = lines
+        .map(|line| line.len() - line.trim_start().len())
+        .min()
+        .unwrap_or(0);
+    let mut dedented = String::new();
+    text.lines()
+        .for_each(|line| add_line(&mut dedented, line.get(indent..).unwrap_or("")));
+    dedented
 }
 
 #[cfg(test)]
@@ -454,7 +618,11 @@ mod tests {
     #[test]
     fn values_are_prometheus_notation() {
         let check = |word: &str, expect: &[f64]| {
-            let got: Vec<_> = values(word).unwrap().into_iter().map(|v| v.unwrap_or(-99.0)).collect();
+            let got: Vec<_> = values(word)
+                .unwrap()
+                .into_iter()
+                .map(|v| v.unwrap_or(-99.0))
+                .collect();
             assert_eq!(got, expect, "{word}");
         };
         check("1+2x3", &[1.0, 3.0, 5.0, 7.0]);
@@ -466,7 +634,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_said_with_its_line() {
-        assert_eq!(Scenario::parse("serie\n").unwrap_err(), ["1: no section is called \"serie\""]);
-        assert_eq!(Scenario::parse("expect\n  soon firing X\n").unwrap_err().len(), 1);
+        assert_eq!(
+            Scenario::parse("serie\n").unwrap_err(),
+            ["1: no section is called \"serie\""]
+        );
+        assert_eq!(
+            Scenario::parse("expect\n  soon firing X\n")
+                .unwrap_err()
+                .len(),
+            1
+        );
     }
 }

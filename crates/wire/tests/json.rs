@@ -40,17 +40,18 @@ fn the_form_that_the_peers_are_measured_with() {
 fn a_known_series_is_not_defined_again() {
     let mut decoder = Decoder::new(DecodeOptions::default());
     let mut sink = RecordingSink::new();
-    let turned = r#"{"name":"m","labels":{"b":"2","a":"1"},"value":2,"ts":1}"#;
+    // Once for all orders of members, and once for the layout that has a short way.
     for text in [
-        r#"{"ts":1,"name":"m","labels":{"a":"1","b":"2"},"value":1}"#,
-        turned,
-        turned,
+        r#"{"name":"m","ts":1,"labels":{"a":"1","b":"2"},"value":1}"#,
+        r#"{"name":"m","labels":{"b":"2","a":"1"},"value":2,"ts":1}"#,
+        r#"{"ts":1,"name":"m","labels":{"a":"1","b":"2"},"value":3}"#,
+        r#"{"ts":2,"name":"m","labels":{"a":"1","b":"2"},"value":4}"#,
     ] {
         decoder
             .decode(Format::JsonMetrics, text.as_bytes(), NOW, &mut sink)
             .unwrap();
     }
-    assert_eq!((sink.samples.len(), sink.defined), (3, 1));
+    assert_eq!((sink.samples.len(), sink.defined), (4, 2));
 }
 
 #[test]
@@ -251,8 +252,20 @@ fn mapped_pointers_and_their_order() {
 fn several_records_and_broken_neighbours() {
     let options = r#"{"json_logs":{"line":"message"}}"#;
     let lines = [
-        ("{}", 0, NOW.ms(), "a", &[][..]),
-        ("{}", 0, NOW.ms(), "b", &[][..]),
+        (
+            "{service_name=\"unknown_service\"}",
+            0,
+            NOW.ms(),
+            "a",
+            &[][..],
+        ),
+        (
+            "{service_name=\"unknown_service\"}",
+            0,
+            NOW.ms(),
+            "b",
+            &[][..],
+        ),
     ];
     check_logs(options, "{\"msg\":\"a\"}\n{\"msg\":\"b\"}", &lines);
     check_logs(options, "[{\"msg\":\"a\"},{\"msg\":\"b\"}]", &lines);

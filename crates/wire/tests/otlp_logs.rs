@@ -95,7 +95,7 @@ fn naive(request: &ExportLogsServiceRequest) -> Vec<RecordedLog> {
                 0
             };
             logs.push(RecordedLog {
-                stream: foghorn_model::Labels::from_pairs(stream.iter().map(named)),
+                stream: known(foghorn_model::Labels::from_pairs(stream.iter().map(named))),
                 at,
                 line: text(record.body.as_ref()),
                 severity: if record.severity_number == 0 {
@@ -276,4 +276,13 @@ fn severities_by_name() {
         {"severityNumber":"SEVERITY_NUMBER_WARN2","body":{"stringValue":"a\nb"}}]}]}]}"#;
     let logs = decode(Format::OtlpLogsJson, json.as_bytes());
     assert_eq!((logs[0].severity, &*logs[0].line), (14, "a\nb"));
+}
+
+/// A stream whose sender told nothing about itself has one label all the same.
+fn known(stream: foghorn_model::Labels) -> foghorn_model::Labels {
+    if stream.is_empty() {
+        stream.with("service_name", "unknown_service")
+    } else {
+        stream
+    }
 }

@@ -114,8 +114,11 @@ impl RuleAlerts {
             }
             changes.push(alert.ended(&name, at, reason));
         });
-        self.doubtful
-            .extend(doubtful.into_iter().map(|alert| (alert.labels.fingerprint(), (at, alert))));
+        self.doubtful.extend(
+            doubtful
+                .into_iter()
+                .map(|alert| (alert.labels.fingerprint(), (at, alert))),
+        );
         for found in found {
             self.hold(found, rule, for_ms, at, |alert, kind| {
                 changes.push(alert.transition(&name, kind, at, alert.reason.clone()));
@@ -145,9 +148,27 @@ impl RuleAlerts {
         self.active.insert(alert.labels.fingerprint(), alert);
     }
 
-    /// Takes over what another state of the same rule was in doubt about.
-    pub fn doubt_as(&mut self, other: Self) {
-        self.doubtful = other.doubtful;
+    /// Firing alerts that ended for want of data, with when.
+    pub fn all_doubtful(&self) -> impl Iterator<Item = (Timestamp, &ActiveAlert)> {
+        self.doubtful.values().map(|(since, alert)| (*since, alert))
+    }
+
+    /// The firing alert of these labels that ended for want of data, with when.
+    pub fn doubtful(&self, labels: &Labels) -> Option<(Timestamp, &ActiveAlert)> {
+        self.doubtful
+            .get(&labels.fingerprint())
+            .map(|(since, alert)| (*since, alert))
+    }
+
+    /// An alert ended for want of data at `since`: the first good value after that is its all-clear.
+    pub fn doubt(&mut self, since: Timestamp, alert: ActiveAlert) {
+        self.doubtful
+            .insert(alert.labels.fingerprint(), (since, alert));
+    }
+
+    /// The end of the alert of these labels was an all-clear after all.
+    pub fn trust(&mut self, labels: &Labels) {
+        self.doubtful.remove(&labels.fingerprint());
     }
 
     /// Has everything rendered anew at the next tick: to be called when the rule's annotations or

@@ -167,7 +167,10 @@ fn a_good_value_after_missing_data_is_the_all_clear() {
         &rule(0, 0),
         0,
         &[
-            ("a=7 b=7", "a firing condition_true, b firing condition_true"),
+            (
+                "a=7 b=7",
+                "a firing condition_true, b firing condition_true",
+            ),
             ("b=7", "a resolved no_data"),
             ("", "b resolved no_data"),
             ("a=2", "a resolved condition_false"),

@@ -27,8 +27,8 @@ use shop::{LENGTH_MS, STEP_MS, Sent, Shop};
 
 /// The demo's rules, as they stand in `rules/demo/shop.yaml`.
 pub const RULES: &str = include_str!("../../../../rules/demo/shop.yaml");
-/// The demo's service graph, as it stands in `rules/demo/services.yaml`.
-pub const SERVICES: &str = include_str!("../../../../rules/demo/services.yaml");
+/// The demo's service graph, as it stands in `deploy/services.yaml`.
+pub const SERVICES: &str = include_str!("../../../../deploy/services.yaml");
 /// When the story begins: 2026-11-24T09:00:00Z.
 const BEGIN: Timestamp = Timestamp(1_795_510_800_000);
 

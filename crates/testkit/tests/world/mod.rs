@@ -1,7 +1,7 @@
 //! What the tests of time share: worlds, the rules they run under, and runs through them.
 
-pub mod rng;
-pub mod rules;
-pub mod run;
-pub mod source;
-pub mod told;
+pub(crate) mod rng;
+pub(crate) mod rules;
+pub(crate) mod run;
+pub(crate) mod source;
+pub(crate) mod told;

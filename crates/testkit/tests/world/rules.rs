@@ -4,7 +4,7 @@
 //! tick that saw one sample more or less says something else.
 
 /// Every read that looks back over a range: what a restart has to read again is short.
-pub const RANGES: &str = r#"
+pub(crate) const RANGES: &str = r#"
 groups:
 - name: reads what is recorded later
   interval: 10s
@@ -84,7 +84,7 @@ groups:
 "#;
 
 /// Instant reads, which look back over five minutes, beside the rest; totals of delta sums.
-pub const INSTANTS: &str = r#"
+pub(crate) const INSTANTS: &str = r"
 groups:
 - name: forward
   interval: 10s
@@ -121,10 +121,10 @@ groups:
   rules:
   - alert: Sum
     expr: sum by (zone) (temp) * 997 % 2 > 1
-"#;
+";
 
 /// Totals of delta sums are the rule groups' own.
-pub const TOTALS: &str = r#"
+pub(crate) const TOTALS: &str = r"
 groups:
 - name: totals
   interval: 10s
@@ -136,4 +136,4 @@ groups:
   rules:
   - alert: Total
     expr: avg_over_time(jobs_total[60s]) * 997 % 2 > 1
-"#;
+";

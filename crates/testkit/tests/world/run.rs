@@ -17,45 +17,61 @@ use super::source::{Rec, World};
 use super::told::Told;
 
 /// Short, so that runs are.
-pub const PATIENCE: Patience = Patience { idle_timeout_ms: 6_000, max_stall_ms: 25_000 };
+pub(crate) const PATIENCE: Patience = Patience {
+    idle_timeout_ms: 6_000,
+    max_stall_ms: 25_000,
+};
 /// Decides nothing by itself.
-const OBEDIENT: Patience = Patience { idle_timeout_ms: i64::MAX / 8, max_stall_ms: i64::MAX / 8 };
+const OBEDIENT: Patience = Patience {
+    idle_timeout_ms: i64::MAX / 8,
+    max_stall_ms: i64::MAX / 8,
+};
 
 /// What may happen to a live run.
 #[derive(Clone, Copy, Default)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     /// Chance of a crash at each step, in percent.
-    pub crashes: u64,
+    pub(crate) crashes: u64,
     /// Whether partitions go out of reach for a while.
-    pub unreachable: bool,
+    pub(crate) unreachable: bool,
 }
 
-pub struct Run<'w> {
+pub(crate) struct Run<'w> {
     world: &'w World,
     layout: Layout,
     pipeline: Pipeline,
     /// In milliseconds after the beginning.
-    pub wall_ms: i64,
+    pub(crate) wall_ms: i64,
     next: BTreeMap<Partition, usize>,
     unreachable: BTreeMap<Partition, bool>,
     /// The durable log.
-    pub log: Vec<Entry>,
+    pub(crate) log: Vec<Entry>,
     /// How long the log was before the last step: a crash may tear off what came after.
     durable: usize,
-    pub crashes: usize,
+    pub(crate) crashes: usize,
 }
 
 fn pipeline(world: &World, layout: &Layout) -> Pipeline {
     let correlator = Correlator::new(Config::default(), Topology::new(&TopologyFile::default()));
-    Pipeline::new(Arc::clone(&world.catalog), &world.sources, correlator, Vec::new(), layout)
+    Pipeline::new(
+        Arc::clone(&world.catalog),
+        &world.sources,
+        correlator,
+        Vec::new(),
+        layout,
+    )
 }
 
 /// 1–3 shards, 1–2 intakes.
-pub fn layout(rng: &mut Rng, patience: Patience) -> Layout {
-    Layout { shards: 1 + rng.below(3), intakes: 1 + rng.below(2), patience }
+pub(crate) fn layout(rng: &mut Rng, patience: Patience) -> Layout {
+    Layout {
+        shards: 1 + rng.below(3),
+        intakes: 1 + rng.below(2),
+        patience,
+    }
 }
 
-fn raw<'a>(partition: Partition, offset: usize, record: &'a Rec) -> Raw<'a> {
+fn raw(partition: Partition, offset: usize, record: &Rec) -> Raw<'_> {
     Raw {
         partition,
         offset: offset as Offset,
@@ -69,7 +85,7 @@ fn raw<'a>(partition: Partition, offset: usize, record: &'a Rec) -> Raw<'a> {
 
 impl<'w> Run<'w> {
     /// A first start.
-    pub fn start(world: &'w World, layout: Layout) -> Self {
+    pub(crate) fn start(world: &'w World, layout: Layout) -> Self {
         let mut run = Self {
             world,
             pipeline: pipeline(world, &layout),
@@ -82,18 +98,24 @@ impl<'w> Run<'w> {
             crashes: 0,
         };
         run.join_new();
-        run.log.push(Entry::Rules { files: world.files.clone() });
-        run.log.push(run.pipeline.brain().start(BEGIN - 1, Timestamp::MIN));
+        run.log.push(Entry::Rules {
+            files: world.files.clone(),
+        });
+        run.log
+            .push(run.pipeline.brain().start(BEGIN - 1, Timestamp::MIN));
         run.durable = run.log.len();
         run
     }
 
-    pub fn wall(&self) -> Timestamp {
+    pub(crate) fn wall(&self) -> Timestamp {
         BEGIN + self.wall_ms
     }
 
     fn is_born(&self, partition: Partition) -> bool {
-        self.world.born_ms.get(&partition).is_none_or(|born| *born <= self.wall_ms)
+        self.world
+            .born_ms
+            .get(&partition)
+            .is_none_or(|born| *born <= self.wall_ms)
     }
 
     /// Partitions that are new join by a pin at the highest closed tick of any group.
@@ -103,9 +125,21 @@ impl<'w> Run<'w> {
                 continue;
             }
             let history = History::read(&self.log);
-            let tick = history.groups.values().filter_map(|group| group.closed).max().unwrap_or(Timestamp::MIN);
-            let pin = Pin { partition: *partition, offset: 0, tick };
-            self.log.push(Entry::Join { pin, topic: String::new() });
+            let tick = history
+                .groups
+                .values()
+                .filter_map(|group| group.closed)
+                .max()
+                .unwrap_or(Timestamp::MIN);
+            let pin = Pin {
+                partition: *partition,
+                offset: 0,
+                tick,
+            };
+            self.log.push(Entry::Join {
+                pin,
+                topic: String::new(),
+            });
             self.pipeline.join(*partition, 0, &[pin], 0, self.wall());
             self.next.insert(*partition, 0);
         }
@@ -113,11 +147,13 @@ impl<'w> Run<'w> {
 
     fn at_end(&self, partition: Partition) -> bool {
         let records = &self.world.logs[&partition];
-        records.get(self.next[&partition]).is_none_or(|record| record.available_ms > self.wall_ms)
+        records
+            .get(self.next[&partition])
+            .is_none_or(|record| record.available_ms > self.wall_ms)
     }
 
     /// Reads at most so many records of a partition; how many there were.
-    pub fn read(&mut self, partition: Partition, at_most: usize) -> usize {
+    pub(crate) fn read(&mut self, partition: Partition, at_most: usize) -> usize {
         if self.unreachable.get(&partition) == Some(&true) {
             return 0;
         }
@@ -128,17 +164,20 @@ impl<'w> Run<'w> {
             let offset = self.next[&partition];
             let record = &self.world.logs[&partition][offset];
             let wall = self.wall();
-            self.pipeline.feed(&raw(partition, offset, record), Some(wall)).unwrap();
+            self.pipeline
+                .feed(&raw(partition, offset, record), Some(wall))
+                .expect("every record can be read");
             self.next.insert(partition, offset + 1);
         }
         at_most
     }
 
     /// Everything that may close closes.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         for partition in self.next.keys() {
             let reachable = self.unreachable.get(partition) != Some(&true);
-            self.pipeline.observe(*partition, reachable && self.at_end(*partition), reachable);
+            self.pipeline
+                .observe(*partition, reachable && self.at_end(*partition), reachable);
         }
         self.durable = self.log.len();
         let wall = self.wall();
@@ -147,26 +186,43 @@ impl<'w> Run<'w> {
 
     /// The process ends; what the last step wrote may be torn. It comes back from the log, as the
     /// live runtime does.
-    pub fn crash(&mut self, keep: usize) {
+    pub(crate) fn crash(&mut self, keep: usize) {
         self.crashes += 1;
-        self.log.truncate(self.log.len().min(self.durable.saturating_add(keep)));
+        self.log
+            .truncate(self.log.len().min(self.durable.saturating_add(keep)));
         self.pipeline = pipeline(self.world, &self.layout);
         let before = History::read(&self.log);
         let reach_ms = self.world.catalog.longest_reach_ms();
-        let begin = before.frontier().map(|closed| closed - reach_ms).or(before.start.map(|(origin, _)| origin));
+        let begin = before
+            .frontier()
+            .map(|closed| closed - reach_ms)
+            .or(before.start.map(|(origin, _)| origin));
         let begin = begin.unwrap_or(Timestamp::MIN);
         let history = self.pipeline.recover(&self.log, begin);
         self.next.clear();
         for partition in self.world.logs.keys() {
-            let Some(joined) = history.joined(*partition) else { continue };
+            let Some(joined) = history.joined(*partition) else {
+                continue;
+            };
             let lateness_ms = self.world.sources[partition.source as usize].allowed_lateness_ms();
-            let offset = history.rewind(*partition, begin, lateness_ms).unwrap_or(joined);
+            let offset = history
+                .rewind(*partition, begin, lateness_ms)
+                .unwrap_or(joined);
             let logged = history.positions.get(partition).copied().unwrap_or(0);
-            self.pipeline.join(*partition, offset, &history.pins, logged, self.wall());
+            self.pipeline
+                .join(*partition, offset, &history.pins, logged, self.wall());
             self.next.insert(*partition, offset as usize);
         }
         self.durable = self.log.len();
         self.join_new();
+    }
+
+    /// These partitions, and no others, cannot be reached from now on.
+    pub(crate) fn cut_off(&mut self, partitions: &[Partition]) {
+        self.unreachable = partitions
+            .iter()
+            .map(|partition| (*partition, true))
+            .collect();
     }
 
     /// One thing happens, by chance.
@@ -177,7 +233,8 @@ impl<'w> Run<'w> {
         match rng.below(100) {
             0..20 => self.wall_ms += rng.within(200, 2_500),
             20..22 if trouble.unreachable => {
-                let now = self.unreachable.get(&partition) != Some(&true) && self.wall_ms < self.world.end_ms;
+                let now = self.unreachable.get(&partition) != Some(&true)
+                    && self.wall_ms < self.world.end_ms;
                 self.unreachable.insert(partition, now);
             }
             20..75 => {
@@ -187,13 +244,17 @@ impl<'w> Run<'w> {
             _ => self.step(),
         }
         if rng.chance(trouble.crashes) {
-            let keep = if rng.chance(50) { usize::MAX } else { rng.below(12) };
+            let keep = if rng.chance(50) {
+                usize::MAX
+            } else {
+                rng.below(12)
+            };
             self.crash(keep);
         }
     }
 
     /// Goes on, by chance, until everything is read and nothing more can close.
-    pub fn go(&mut self, rng: &mut Rng, trouble: Trouble) {
+    pub(crate) fn go(&mut self, rng: &mut Rng, trouble: Trouble) {
         while self.wall_ms < self.world.end_ms {
             self.happen(rng, trouble);
         }
@@ -202,7 +263,7 @@ impl<'w> Run<'w> {
     }
 
     /// Reads everything there is, and lets so much wall time pass.
-    pub fn settle(&mut self, for_ms: i64) {
+    pub(crate) fn settle(&mut self, for_ms: i64) {
         let until = self.wall_ms + for_ms;
         while self.wall_ms < until {
             self.wall_ms += 1_000;
@@ -215,25 +276,35 @@ impl<'w> Run<'w> {
         }
     }
 
-    pub fn told(&self) -> Told {
+    pub(crate) fn told(&self) -> Told {
         Told::of(&self.log)
     }
 
-    pub fn stats(&self) -> IntakeStats {
+    pub(crate) fn stats(&self) -> IntakeStats {
         self.pipeline.intake_stats()
     }
 }
 
 /// Reads a world again in some other order, under the decisions of a log: what is said now.
-pub fn replay(world: &World, log: &[Entry], rng: &mut Rng) -> Told {
+pub(crate) fn replay(world: &World, log: &[Entry], rng: &mut Rng) -> Told {
     replay_with(world, log, rng, &History::read(log).pins, OBEDIENT)
 }
 
 /// The same, under these pins.
-pub fn replay_with(world: &World, log: &[Entry], rng: &mut Rng, pins: &[Pin], patience: Patience) -> Told {
+pub(crate) fn replay_with(
+    world: &World,
+    log: &[Entry],
+    rng: &mut Rng,
+    pins: &[Pin],
+    patience: Patience,
+) -> Told {
     let layout = layout(rng, patience);
     let mut pipeline = pipeline(world, &layout);
-    let decisions: Vec<_> = log.iter().filter(|entry| is_decision(entry)).cloned().collect();
+    let decisions: Vec<_> = log
+        .iter()
+        .filter(|entry| is_decision(entry))
+        .cloned()
+        .collect();
     pipeline.recover(&decisions, BEGIN - 1);
     let mut next: BTreeMap<Partition, usize> = BTreeMap::new();
     for partition in world.logs.keys() {
@@ -250,17 +321,29 @@ pub fn replay_with(world: &World, log: &[Entry], rng: &mut Rng, pins: &[Pin], pa
         pipeline.step(wall).entries
     };
     loop {
-        let open: Vec<_> = next.iter().filter(|(p, at)| **at < world.logs[p].len()).map(|(p, _)| *p).collect();
+        let open: Vec<_> = next
+            .iter()
+            .filter(|(p, at)| **at < world.logs[p].len())
+            .map(|(p, _)| *p)
+            .collect();
         if open.is_empty() {
             break;
         }
         let partition = rng.pick(&open);
         // Now and then one partition is read far ahead of the others.
-        let count = if rng.chance(5) { 80 } else { rng.within(1, 6) as usize };
+        let count = if rng.chance(5) {
+            80
+        } else {
+            rng.within(1, 6) as usize
+        };
         for _ in 0..count {
             let offset = next[&partition];
-            let Some(record) = world.logs[&partition].get(offset) else { break };
-            pipeline.feed(&raw(partition, offset, record), None).unwrap();
+            let Some(record) = world.logs[&partition].get(offset) else {
+                break;
+            };
+            pipeline
+                .feed(&raw(partition, offset, record), None)
+                .expect("every record can be read");
             next.insert(partition, offset + 1);
         }
         if rng.chance(40) {
@@ -273,5 +356,8 @@ pub fn replay_with(world: &World, log: &[Entry], rng: &mut Rng, pins: &[Pin], pa
 
 /// What is in no source, and says nothing by itself. (Pins are given to the partitions.)
 fn is_decision(entry: &Entry) -> bool {
-    matches!(entry, Entry::Start { .. } | Entry::Lowered { .. } | Entry::Blind { .. })
+    matches!(
+        entry,
+        Entry::Start { .. } | Entry::Lowered { .. } | Entry::Blind { .. }
+    )
 }

@@ -10,39 +10,41 @@ use foghorn_model::{Labels, Partition, Timestamp};
 use foghorn_rules::{LoadOptions, Source, load};
 use foghorn_testkit::scenario::BEGIN;
 use foghorn_wire::Format;
-use foghorn_wire::encode::{LogLine, MetricKind, OtlpLogs, OtlpMetrics, Point, RemoteWrite, json_metric};
+use foghorn_wire::encode::{
+    LogLine, MetricKind, OtlpLogs, OtlpMetrics, Point, RemoteWrite, json_metric,
+};
 
 use super::rng::Rng;
 
-pub const FIRST: u16 = 0;
-pub const SECOND: u16 = 1;
-pub const DELTAS: u16 = 2;
-pub const LOGS: u16 = 3;
+pub(crate) const FIRST: u16 = 0;
+pub(crate) const SECOND: u16 = 1;
+pub(crate) const DELTAS: u16 = 2;
+pub(crate) const LOGS: u16 = 3;
 
 /// One record of a partition's log.
-pub struct Rec {
+pub(crate) struct Rec {
     /// Wall time from which on it can be read, in milliseconds after the beginning.
-    pub available_ms: i64,
+    pub(crate) available_ms: i64,
     /// Its own timestamp.
-    pub stamp: Timestamp,
-    pub payload: Vec<u8>,
+    pub(crate) stamp: Timestamp,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// What there is to be read, and under which rules.
-pub struct World {
-    pub sources: Vec<SourceConfig>,
-    pub catalog: Arc<Catalog>,
-    pub files: Vec<RuleFile>,
-    pub logs: BTreeMap<Partition, Vec<Rec>>,
+pub(crate) struct World {
+    pub(crate) sources: Vec<SourceConfig>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) files: Vec<RuleFile>,
+    pub(crate) logs: BTreeMap<Partition, Vec<Rec>>,
     /// Partitions that are there only from some instant on, in milliseconds after the beginning.
-    pub born_ms: BTreeMap<Partition, i64>,
+    pub(crate) born_ms: BTreeMap<Partition, i64>,
     /// Nothing comes after it.
-    pub end_ms: i64,
+    pub(crate) end_ms: i64,
 }
 
 /// How a partition behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub(crate) enum Style {
     Steady,
     Bursts,
     /// Stops for good.
@@ -55,7 +57,7 @@ pub enum Style {
 
 const FILE: &str = "rules.yml";
 
-pub fn catalog(rules: &str) -> Arc<Catalog> {
+pub(crate) fn catalog(rules: &str) -> Arc<Catalog> {
     let (rules, diagnostics) = load(&[Source::new(FILE, rules)], &LoadOptions::default());
     assert_eq!(diagnostics, []);
     Arc::new(Catalog::new(rules))
@@ -63,8 +65,11 @@ pub fn catalog(rules: &str) -> Arc<Catalog> {
 
 impl World {
     /// Sources that are all alike in time, and nothing in them.
-    pub fn empty(rules: &str, lateness_ms: i64) -> Self {
-        let of = |name: &str, format| SourceConfig { allowed_lateness: Some(Span(lateness_ms)), ..SourceConfig::of(name, format) };
+    pub(crate) fn empty(rules: &str, lateness_ms: i64) -> Self {
+        let of = |name: &str, format| SourceConfig {
+            allowed_lateness: Some(Span(lateness_ms)),
+            ..SourceConfig::of(name, format)
+        };
         Self {
             sources: vec![
                 of("first", Format::RemoteWrite1),
@@ -73,7 +78,10 @@ impl World {
                 of("logs", Format::OtlpLogsProto),
             ],
             catalog: catalog(rules),
-            files: vec![RuleFile { path: FILE.to_owned(), text: rules.to_owned() }],
+            files: vec![RuleFile {
+                path: FILE.to_owned(),
+                text: rules.to_owned(),
+            }],
             logs: BTreeMap::new(),
             born_ms: BTreeMap::new(),
             end_ms: 0,
@@ -81,18 +89,36 @@ impl World {
     }
 
     /// Some partitions of some sources, each with its own habits.
-    pub fn random(seed: u64, rules: &str, end_ms: i64) -> Self {
+    pub(crate) fn random(seed: u64, rules: &str, end_ms: i64) -> Self {
         let mut rng = Rng::new(seed);
-        let mut world = Self { end_ms, ..Self::empty(rules, 4_000) };
+        let mut world = Self {
+            end_ms,
+            ..Self::empty(rules, 4_000)
+        };
         let count = rng.within(2, 5);
         let mut next_index = [0; 4];
         for n in 0..count {
-            let source = if n == 0 { FIRST } else { rng.pick(&[FIRST, FIRST, SECOND, DELTAS, LOGS, LOGS]) };
+            let source = if n == 0 {
+                FIRST
+            } else {
+                rng.pick(&[FIRST, FIRST, SECOND, DELTAS, LOGS, LOGS])
+            };
             let partition = Partition::new(source, next_index[source as usize]);
             next_index[source as usize] += 1;
-            let styles = [Style::Steady, Style::Steady, Style::Bursts, Style::Silent, Style::Trailing, Style::Ahead];
+            let styles = [
+                Style::Steady,
+                Style::Steady,
+                Style::Bursts,
+                Style::Silent,
+                Style::Trailing,
+                Style::Ahead,
+            ];
             let style = rng.pick(&styles);
-            let born_ms = if n > 1 && rng.chance(20) { end_ms / 2 } else { 0 };
+            let born_ms = if n > 1 && rng.chance(20) {
+                end_ms / 2
+            } else {
+                0
+            };
             if born_ms > 0 {
                 world.born_ms.insert(partition, born_ms);
             }
@@ -103,13 +129,23 @@ impl World {
     }
 
     /// Appends a record; its place in time follows from the last one's.
-    pub fn put(&mut self, partition: Partition, available_ms: i64, payload: Vec<u8>) {
-        self.logs.entry(partition).or_default().push(Rec { available_ms, stamp: BEGIN + available_ms, payload });
+    pub(crate) fn put(&mut self, partition: Partition, available_ms: i64, payload: Vec<u8>) {
+        self.logs.entry(partition).or_default().push(Rec {
+            available_ms,
+            stamp: BEGIN + available_ms,
+            payload,
+        });
         self.end_ms = self.end_ms.max(available_ms);
     }
 }
 
-fn partition_log(rng: &mut Rng, partition: Partition, style: Style, born_ms: i64, end_ms: i64) -> Vec<Rec> {
+fn partition_log(
+    rng: &mut Rng,
+    partition: Partition,
+    style: Style,
+    born_ms: i64,
+    end_ms: i64,
+) -> Vec<Rec> {
     let mut records: Vec<Rec> = Vec::new();
     let mut now = born_ms + rng.within(0, 5_000);
     while now < end_ms {
@@ -134,9 +170,20 @@ fn partition_log(rng: &mut Rng, partition: Partition, style: Style, born_ms: i64
         };
         let at_ms = (now - behind - late + jump).max(0);
         let delay = rng.within(0, 3_000);
-        let available_ms = records.last().map_or(0, |last| last.available_ms).max(now + delay);
-        let stamp = if style == Style::Ahead { now + 15_000 } else { now };
-        records.push(Rec { available_ms, stamp: BEGIN + stamp, payload: payload(rng, partition, at_ms) });
+        let available_ms = records
+            .last()
+            .map_or(0, |last| last.available_ms)
+            .max(now + delay);
+        let stamp = if style == Style::Ahead {
+            now + 15_000
+        } else {
+            now
+        };
+        records.push(Rec {
+            available_ms,
+            stamp: BEGIN + stamp,
+            payload: payload(rng, partition, at_ms),
+        });
     }
     records
 }
@@ -163,16 +210,48 @@ fn samples(rng: &mut Rng, source: u16, index: u32, at_ms: i64) -> Vec<u8> {
         let zone = rng.pick(&["a", "b", "c"]);
         let own = format!("p{source}{index}");
         rows.push(match rng.below(6) {
-            0 => (Labels::from_pairs([("__name__", "requests_total"), ("job", "api"), ("instance", "shared")]), at, counter),
-            1 => (Labels::from_pairs([("__name__", "requests_total"), ("job", "api"), ("instance", own.as_str())]), at, counter),
-            2 => (Labels::from_pairs([("__name__", "temp"), ("zone", zone)]), at, 5.0 + 10.0 * noise),
-            3 => (Labels::from_pairs([("__name__", "temp"), ("zone", own.as_str())]), at, 5.0 + 10.0 * noise),
-            4 => (Labels::from_pairs([("__name__", "temp"), ("zone", zone)]), at, foghorn_model::STALE_NAN),
+            0 => (
+                Labels::from_pairs([
+                    ("__name__", "requests_total"),
+                    ("job", "api"),
+                    ("instance", "shared"),
+                ]),
+                at,
+                counter,
+            ),
+            1 => (
+                Labels::from_pairs([
+                    ("__name__", "requests_total"),
+                    ("job", "api"),
+                    ("instance", own.as_str()),
+                ]),
+                at,
+                counter,
+            ),
+            2 => (
+                Labels::from_pairs([("__name__", "temp"), ("zone", zone)]),
+                at,
+                5.0 + 10.0 * noise,
+            ),
+            3 => (
+                Labels::from_pairs([("__name__", "temp"), ("zone", own.as_str())]),
+                at,
+                5.0 + 10.0 * noise,
+            ),
+            4 => (
+                Labels::from_pairs([("__name__", "temp"), ("zone", zone)]),
+                at,
+                foghorn_model::STALE_NAN,
+            ),
             _ => (Labels::from_pairs([("__name__", "beat")]), at, 1.0),
         });
     }
     if source == FIRST {
-        rows.iter().fold(RemoteWrite::new(), |body, (labels, at, value)| body.series(labels, &[(*at, *value)])).into_bytes()
+        rows.iter()
+            .fold(RemoteWrite::new(), |body, (labels, at, value)| {
+                body.series(labels, &[(*at, *value)])
+            })
+            .into_bytes()
     } else {
         let lines: Vec<_> = rows
             .iter()
@@ -185,7 +264,11 @@ fn samples(rng: &mut Rng, source: u16, index: u32, at_ms: i64) -> Vec<u8> {
 
 fn deltas(rng: &mut Rng, at_ms: i64) -> Vec<u8> {
     let kind = rng.pick(&["x", "y"]);
-    let point = Point { attributes: &[("kind", kind)], at: grid(at_ms), value: rng.within(0, 5_000) as f64 / 1e3 };
+    let point = Point {
+        attributes: &[("kind", kind)],
+        at: grid(at_ms),
+        value: rng.within(0, 5_000) as f64 / 1e3,
+    };
     OtlpMetrics::new()
         .resource(&[("service.name", "worker")], |metrics| {
             metrics.numbers("jobs", "", MetricKind::DeltaCounter, &[point]);
@@ -197,14 +280,22 @@ fn logs(rng: &mut Rng, at_ms: i64) -> Vec<u8> {
     let lines: Vec<_> = (0..rng.within(1, 3))
         .map(|n| {
             let word = rng.pick(&["error", "boom", "error boom", "fine"]);
-            (grid(at_ms) - n * 500, format!("{word} {}", "x".repeat(rng.below(9))))
+            (
+                grid(at_ms) - n * 500,
+                format!("{word} {}", "x".repeat(rng.below(9))),
+            )
         })
         .collect();
     let service = rng.pick(&["api", "web"]);
     OtlpLogs::new()
         .resource(&[("service.name", service)], |logs| {
             for (at, line) in &lines {
-                logs.line(&LogLine { at: *at, severity: 9, line, attributes: &[] });
+                logs.line(&LogLine {
+                    at: *at,
+                    severity: 9,
+                    line,
+                    attributes: &[],
+                });
             }
         })
         .into_bytes()

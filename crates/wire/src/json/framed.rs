@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn only_time_first_and_value_last() {
         check(r#"{"ts":1,"name":"m","value":2}"#, Some(r#","name":"m","#));
-        check(r#"{"ts":1,"value":2}"#, None);
+        check(r#"{"ts":1,"value":2}"#, Some(","));
         check(r#"{"name":"m","ts":1,"value":2}"#, None);
         check(r#"{"ts":1,"name":"m","value":2} "#, None);
         check(r#"{"ts":1,"name":"m","value":02}"#, None);

@@ -193,9 +193,12 @@ pub(crate) fn define<S: SampleSink>(
     for (name, value) in &settings.options.extra_labels {
         builder.set_default(name, value);
     }
-    // As Loki does: a stream can be selected even where its sender told nothing about itself.
-    builder.set_default(SERVICE_NAME, UNKNOWN_SERVICE);
-    sink.define_stream(key, builder.build())
+    let mut labels = builder.build();
+    if labels.is_empty() {
+        // As Loki does: a stream can be selected even where its sender told nothing about itself.
+        labels = labels.with(SERVICE_NAME, UNKNOWN_SERVICE);
+    }
+    sink.define_stream(key, labels)
 }
 
 /// A log record's own fields, borrowed; its attributes go to a buffer.
