@@ -2,6 +2,7 @@
 //! recovery, reload, shutdown. Makes no decision of the domain: those are the engine's.
 
 mod backlog;
+mod brain_loop;
 pub mod clock;
 mod dead_letters;
 mod directory;
@@ -11,6 +12,7 @@ mod kafka_worker;
 pub mod live;
 pub mod metrics;
 pub mod pipeline;
+mod planner;
 
 pub use backlog::OutboxBacklog;
 pub use dead_letters::DeadLetters;

@@ -1,0 +1,422 @@
+//! The one thread that closes ticks, writes the signal log, and lets effects go.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use foghorn_engine::sequencer::PartitionState;
+use foghorn_engine::{Brain, Command, Entry, Pin, RuleFile, Sources};
+use foghorn_eval::catalog::Catalog;
+use foghorn_eval::shard::Progress;
+use foghorn_ingest::Feeder;
+use foghorn_model::{Incident, Offset, Partition, Timestamp};
+use foghorn_store::{Outbox, SignalLog};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::clock::wall;
+use crate::dead_letters::DeadLetters;
+use crate::http_feed::HttpQueue;
+use crate::hub::{Hub, WorkerState, lock, settle};
+use crate::metrics::Metrics;
+use crate::pipeline::least;
+
+use crate::live::LiveError;
+
+/// What the brain's thread is asked to do.
+pub(crate) enum Ask {
+    Reload {
+        catalog: Arc<Catalog>,
+        files: Vec<RuleFile>,
+        done: mpsc::Sender<()>,
+    },
+    Command {
+        command: Command,
+        done: mpsc::Sender<()>,
+    },
+}
+
+/// The one thread that closes ticks and lets effects go.
+pub(crate) struct BrainLoop {
+    pub(crate) brain: Brain,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) log: SignalLog,
+    pub(crate) outbox: Arc<Mutex<Outbox>>,
+    pub(crate) asked: mpsc::Receiver<Ask>,
+    pub(crate) names: Vec<String>,
+    pub(crate) group: String,
+    /// Whether event time has begun.
+    pub(crate) started: bool,
+    pub(crate) logged: BTreeMap<Partition, Offset>,
+    /// Where partitions stood that nobody reads at the moment: ticks wait for them.
+    pub(crate) last_known: BTreeMap<Partition, PartitionState>,
+    pub(crate) max_skew_ms: i64,
+    pub(crate) settle_ms: i64,
+    pub(crate) was_complete: bool,
+    pub(crate) measures: u32,
+    pub(crate) ready: Option<Result<(), String>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) http: Option<Arc<HttpQueue>>,
+    /// Rules to put in force once the log is caught up with.
+    pub(crate) reload: Option<(Arc<Catalog>, Vec<RuleFile>)>,
+    pub(crate) dead_letters: Arc<DeadLetters>,
+    pub(crate) on_incidents: Box<dyn Fn() + Send>,
+    pub(crate) on_ready: Box<dyn Fn(Result<(), String>) + Send>,
+}
+
+impl BrainLoop {
+    pub(crate) fn run(mut self, first: &[Entry]) -> Result<(), LiveError> {
+        let result = self.work(first);
+        if let Err(error) = &result {
+            self.hub.fail(error.to_string());
+        }
+        result
+    }
+
+    fn work(&mut self, first: &[Entry]) -> Result<(), LiveError> {
+        self.write(first)?;
+        let mut measured = Timestamp::MIN;
+        loop {
+            let stopping = self.hub.stopping();
+            let busy = self.look()?;
+            let now = wall();
+            if now - measured >= 1_000 {
+                measured = now;
+                self.measure();
+                self.dead_letters.serve();
+                self.check_coverage(now)?;
+            }
+            if stopping {
+                break;
+            }
+            if !busy {
+                self.hub.wait(Duration::from_millis(5));
+            }
+        }
+        self.log.sync()?;
+        match lock(&self.hub.failure).take() {
+            Some(why) => Err(LiveError::Thread(why)),
+            None => Ok(()),
+        }
+    }
+
+    /// One look at everything; whether there may be more to do at once.
+    fn look(&mut self) -> Result<bool, LiveError> {
+        let asks: Vec<_> = self.asked.try_iter().collect();
+        let hub = Arc::clone(&self.hub);
+        let wall = wall();
+        let mut workers = hub.lock_all();
+        settle(&mut workers);
+        let mut entries = Vec::new();
+        let mut waiting = Vec::new();
+        for ask in asks {
+            match ask {
+                Ask::Command { command, done } => {
+                    entries.push(Entry::Timer { now: wall });
+                    entries.push(Entry::Command(command));
+                    waiting.push(done);
+                }
+                Ask::Reload {
+                    catalog,
+                    files,
+                    done,
+                } => {
+                    self.reload = None;
+                    self.reload(&catalog, files, &mut workers, &mut entries);
+                    waiting.push(done);
+                }
+            }
+        }
+        for worker in &mut workers {
+            for (partition, topic, offset) in worker.joined.drain(..) {
+                let tick = Timestamp(hub.highest_closed.load(Ordering::Acquire));
+                entries.push(Entry::Join {
+                    pin: Pin {
+                        partition,
+                        offset,
+                        tick,
+                    },
+                    topic,
+                });
+            }
+        }
+        for worker in &mut workers {
+            for (partition, offset, stamp) in
+                worker.feeders.iter_mut().flat_map(Feeder::take_lowered)
+            {
+                // What the log holds already is read again.
+                if self
+                    .logged
+                    .get(&partition)
+                    .is_none_or(|logged| offset >= *logged)
+                {
+                    entries.push(Entry::Lowered {
+                        partition,
+                        offset,
+                        stamp,
+                    });
+                }
+            }
+        }
+        let core = self.brain.core();
+        if !(0..core.catalog().rules.groups.len()).any(|group| core.is_replayed(group))
+            && let Some((catalog, files)) = self.reload.take()
+        {
+            self.reload(&catalog, files, &mut workers, &mut entries);
+        }
+        let sources = self.sources(&workers);
+        let said = workers
+            .iter_mut()
+            .flat_map(|worker| std::mem::take(&mut worker.said))
+            .collect();
+        let complete = lock(&hub.directory).missing() == 0 && !sources.partitions.is_empty();
+        if complete && !self.started {
+            self.begin(&workers, &mut entries);
+        }
+        let mut busy = false;
+        if complete && self.started {
+            let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
+            let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
+            let began = Instant::now();
+            let advance = self.brain.advance(said, &sources, &mut shards, wall);
+            self.metrics.evaluated(&advance, began.elapsed());
+            busy = advance
+                .entries
+                .iter()
+                .any(|entry| matches!(entry, Entry::Tick { .. }))
+                || !advance.wanted.is_empty();
+            entries.extend(advance.entries);
+            for (partition, (tick, skip)) in advance.wanted {
+                let pinned = workers
+                    .iter_mut()
+                    .find_map(|worker| worker.intake.pin(partition, tick));
+                if let Some(offset) = pinned {
+                    self.brain.pinned(
+                        Pin {
+                            partition,
+                            offset,
+                            tick,
+                        },
+                        skip,
+                    );
+                }
+            }
+        } else if !said.is_empty() {
+            // Nothing may be said yet: it waits where it was.
+            workers[0].said.splice(0..0, said);
+        }
+        self.pause(&sources);
+        let highest = (0..self.brain.core().catalog().rules.groups.len())
+            .filter_map(|g| self.brain.core().closed(g))
+            .max();
+        if let Some(highest) = highest {
+            hub.highest_closed.fetch_max(highest.ms(), Ordering::AcqRel);
+        }
+        drop(workers);
+        self.write(&entries)?;
+        for done in waiting {
+            // Nobody waits any more: that is theirs to decide.
+            let _gone = done.send(());
+        }
+        Ok(busy)
+    }
+
+    /// The first tick of a start at the earliest record: when every partition has either shown
+    /// one or is at its end. Time begins where the oldest of those first records stands, however
+    /// far was read since.
+    fn begin(
+        &mut self,
+        workers: &[std::sync::MutexGuard<'_, WorkerState>],
+        entries: &mut Vec<Entry>,
+    ) {
+        let facts: Vec<_> = workers
+            .iter()
+            .flat_map(|worker| worker.facts.values())
+            .collect();
+        if facts
+            .iter()
+            .any(|facts| facts.first.is_none() && !facts.at_end)
+        {
+            return;
+        }
+        if let Some(origin) = facts.iter().filter_map(|facts| facts.first).min() {
+            entries.push(self.brain.start(origin, Timestamp::MIN));
+            self.started = true;
+        }
+    }
+
+    fn sources(&mut self, workers: &[std::sync::MutexGuard<'_, WorkerState>]) -> Sources {
+        let mut partitions = std::mem::take(&mut self.last_known);
+        for state in partitions.values_mut() {
+            // Unless somebody reads it: neither at its end nor out of reach, so it is waited for.
+            (state.at_end, state.reachable) = (false, true);
+        }
+        for (reader, worker) in workers.iter().enumerate() {
+            for (partition, facts) in &worker.facts {
+                let seen = workers.iter().enumerate().map(|(shard, owner)| {
+                    let progress = owner.shard.progress_of(*partition);
+                    let own = worker.intake.clock(*partition).filter(|_| shard == reader);
+                    progress.or_else(|| {
+                        own.map(|clock| Progress {
+                            next_offset: clock.next_offset,
+                            watermark: clock.watermark(),
+                        })
+                    })
+                });
+                let Some(progress) = seen.flatten().reduce(least) else {
+                    continue;
+                };
+                let state = PartitionState {
+                    progress,
+                    at_end: facts.at_end,
+                    reachable: facts.reachable,
+                    quiet_since: facts.quiet_since,
+                    allowed_lateness_ms: self.hub.rules[partition.source as usize]
+                        .allowed_lateness_ms,
+                    logged_offset: self.logged.get(partition).copied().unwrap_or(0),
+                };
+                partitions.insert(*partition, state);
+            }
+        }
+        self.last_known.clone_from(&partitions);
+        Sources {
+            partitions,
+            names: self.names.clone(),
+        }
+    }
+
+    /// Pauses partitions that are far ahead of the slowest group.
+    fn pause(&self, sources: &Sources) {
+        let core = self.brain.core();
+        let slowest = (0..core.catalog().rules.groups.len())
+            .map(|group| core.next_tick(group))
+            .min();
+        let Some(slowest) = slowest.filter(|tick| *tick > Timestamp::MIN && self.started) else {
+            return;
+        };
+        let mut paused = lock(&self.hub.paused);
+        for (partition, state) in &sources.partitions {
+            let ahead_ms = state.progress.watermark - slowest;
+            if ahead_ms > self.max_skew_ms {
+                paused.insert(*partition);
+            } else if ahead_ms < self.max_skew_ms / 2 {
+                paused.remove(partition);
+            }
+        }
+    }
+
+    fn reload(
+        &mut self,
+        catalog: &Arc<Catalog>,
+        files: Vec<RuleFile>,
+        workers: &mut [std::sync::MutexGuard<'_, WorkerState>],
+        entries: &mut Vec<Entry>,
+    ) {
+        let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
+        let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
+        catalog.name_sources(self.names.iter().cloned());
+        entries.push(Entry::Timer { now: wall() });
+        entries.extend(self.brain.reload(Arc::clone(catalog), files, &mut shards));
+        for worker in workers {
+            worker.intake.reload(Arc::clone(catalog));
+        }
+        info!(groups = catalog.rules.groups.len(), "rules reloaded");
+    }
+
+    /// Makes entries durable, then lets their effects go.
+    fn write(&mut self, entries: &[Entry]) -> Result<(), LiveError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.log.append(entries)?;
+        self.log.sync()?;
+        let incidents = self.brain.fold(entries);
+        self.metrics.wrote(entries, &incidents, wall());
+        self.send(&incidents)
+    }
+
+    fn send(&mut self, incidents: &[Incident]) -> Result<(), LiveError> {
+        if incidents.is_empty() {
+            return Ok(());
+        }
+        for incident in incidents {
+            info!(
+                incident = %incident.id,
+                revision = incident.revision,
+                event = ?incident.event,
+                priority = %incident.priority.level,
+                alerts = incident.alerts_total,
+                title = incident.title,
+                "incident"
+            );
+        }
+        let mut outbox = lock(&self.outbox);
+        outbox.append(incidents)?;
+        outbox.sync()?;
+        drop(outbox);
+        (self.on_incidents)();
+        Ok(())
+    }
+
+    fn check_coverage(&mut self, now: Timestamp) -> Result<(), LiveError> {
+        let mut directory = lock(&self.hub.directory);
+        let (missing, expected) = (directory.missing(), directory.expected());
+        let partial_ms = directory.partial_for_ms(now);
+        drop(directory);
+        let state = match partial_ms {
+            None => {
+                self.was_complete = true;
+                if self.started {
+                    Ok(())
+                } else {
+                    Err("waiting for the first records".to_owned())
+                }
+            }
+            Some(ms) if !self.was_complete && ms >= self.settle_ms => {
+                return Err(LiveError::Partial {
+                    group: self.group.clone(),
+                    missing,
+                    expected,
+                });
+            }
+            Some(_) => Err(format!(
+                "{missing} of {expected} partitions are not assigned to this instance"
+            )),
+        };
+        if self.ready.as_ref() != Some(&state) {
+            if let (Err(why), true) = (&state, self.was_complete) {
+                warn!(why, "not ready: ticks wait");
+            }
+            (self.on_ready)(state.clone());
+            self.ready = Some(state);
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self) {
+        self.brain.refresh();
+        // Summing up the bytes of all series takes a while: now and then is enough.
+        self.measures = self.measures.wrapping_add(1);
+        let sum_bytes = self.measures % 15 == 1;
+        let workers = self.hub.lock_all();
+        let topics = |partition: Partition| {
+            lock(&self.hub.directory)
+                .topic_name(partition)
+                .unwrap_or("http")
+                .to_owned()
+        };
+        self.metrics.queue(
+            self.http.as_ref().map_or(0.0, |queue| queue.fill()),
+            lock(&self.outbox).held(),
+        );
+        self.metrics.measure(
+            &workers,
+            &self.names,
+            topics,
+            &self.brain,
+            self.log.bytes(),
+            sum_bytes,
+        );
+    }
+}
