@@ -122,6 +122,8 @@ struct Stream {
 #[derive(Debug)]
 struct Known {
     owner: u16,
+    /// It stands for no series: a death mark that comes now was answered already.
+    free: bool,
     /// The decoder's keys (or log hits' keys) that lead to this number.
     keys: SmallVec<[NumberKey; 1]>,
 }
@@ -256,9 +258,11 @@ impl Intake {
 
     /// A shard's death mark: the number leads nowhere from here on.
     pub fn forget(&mut self, number: u32) {
-        let Some(known) = self.known.get_mut(number as usize) else {
+        let known = self.known.get_mut(number as usize);
+        let Some(known) = known.filter(|known| !known.free) else {
             return;
         };
+        known.free = true;
         for key in known.keys.drain(..) {
             match key {
                 NumberKey::Series(key) => drop(self.keys.remove(&key)),
@@ -306,6 +310,7 @@ impl Intake {
         let owner = (labels.fingerprint().0 % self.out.len() as u128) as u16;
         let known = Known {
             owner,
+            free: false,
             keys: SmallVec::from_slice(&[key]),
         };
         let number = match self.free.pop() {

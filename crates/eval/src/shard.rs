@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foghorn_model::{Fingerprint, Labels, Offset, Partition, Timestamp};
 use foghorn_rules::plan::{LOOKBACK_MS, LeafId, LogFunc, RangeFunc, Read};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use crate::batch::{Batch, Birth, Holds};
@@ -67,6 +67,8 @@ pub struct Shard {
     /// Per group: its last closed tick.
     closed: Vec<Timestamp>,
     deaths: Vec<(u16, u32)>,
+    /// Death marks that were not answered yet: a number that revived and died again has one, not two.
+    marked: HashSet<(u16, u32)>,
     stats: ShardStats,
     scratch: Vec<Point>,
 }
@@ -88,6 +90,7 @@ impl Shard {
             progress: BTreeMap::new(),
             closed: vec![Timestamp::MIN; groups],
             deaths: Vec::new(),
+            marked: HashSet::new(),
             stats: ShardStats::default(),
             scratch: Vec::new(),
         }
@@ -234,6 +237,7 @@ impl Shard {
     /// The intake's number no longer stands for its series (it answers a death mark).
     fn forget(&mut self, intake: u16, number: u32) {
         self.limbo.remove(&(intake, number));
+        self.marked.remove(&(intake, number));
         let Some(slot) = self.refs[intake as usize].get_mut(number as usize) else {
             return;
         };
@@ -547,7 +551,9 @@ impl Shard {
                 source: series.source,
             };
             self.limbo.insert((*intake, *number), birth);
-            self.deaths.push((*intake, *number));
+            if self.marked.insert((*intake, *number)) {
+                self.deaths.push((*intake, *number));
+            }
         }
         self.by_identity.remove(&(
             series.labels.fingerprint(),
