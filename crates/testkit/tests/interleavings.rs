@@ -38,9 +38,10 @@ fn check_interleavings(
     Ok(told.words())
 }
 
-fn check_all(seeds: std::ops::Range<u64>, check: impl Fn(u64) -> Result<usize, String>) {
-    let (mut words, mut bad, count) = (0, Vec::new(), seeds.end - seeds.start);
+fn check_all(seeds: impl IntoIterator<Item = u64>, check: impl Fn(u64) -> Result<usize, String>) {
+    let (mut words, mut bad, mut count) = (0, Vec::new(), 0);
     for seed in seeds {
+        count += 1;
         match check(seed) {
             Ok(said) => words += said,
             Err(why) => bad.push(why),
@@ -48,7 +49,7 @@ fn check_all(seeds: std::ops::Range<u64>, check: impl Fn(u64) -> Result<usize, S
     }
     assert!(bad.is_empty(), "{} of {count} seeds; {}", bad.len(), bad[0]);
     assert!(
-        words as u64 > count * 20,
+        words > count * 10,
         "too little was said to prove anything: {words} words"
     );
 }
@@ -71,20 +72,26 @@ fn nor_do_partitions_that_go_out_of_reach() {
     });
 }
 
-#[test]
-fn no_crash_says_anything_twice_or_otherwise() {
+fn check_crashes(seed: u64) -> Result<usize, String> {
     let trouble = Trouble {
         crashes: 1,
         unreachable: true,
     };
-    check_all(0..40, |seed| {
-        check_interleavings(
-            seed,
-            [RANGES, RANGES, INSTANTS][seed as usize % 3],
-            trouble,
-            360_000,
-        )
-    });
+    let rules = [RANGES, RANGES, INSTANTS][seed as usize % 3];
+    check_interleavings(seed, rules, trouble, 360_000)
+}
+
+#[test]
+fn no_crash_says_anything_twice_or_otherwise() {
+    check_all(0..25, check_crashes);
+}
+
+/// Totals said again, an all-clear forgotten, samples ahead of their stamps not read again, a
+/// number given to two series after two death marks: each was found by one of these.
+#[test]
+fn what_was_found_once() {
+    let seeds = [43, 45, 55, 112, 1_008, 1_071, 1_140, 1_224, 1_231, 1_266];
+    check_all(seeds, check_crashes);
 }
 
 /// A longer search: `cargo test --release -p foghorn-testkit --test interleavings -- --ignored`.
@@ -92,28 +99,13 @@ fn no_crash_says_anything_twice_or_otherwise() {
 #[ignore = "takes minutes"]
 fn a_thousand_seeds_more() {
     let trouble = Trouble {
-        crashes: 1,
         unreachable: true,
+        ..Trouble::default()
     };
     check_all(1_000..2_000, |seed| {
-        check_interleavings(
-            seed,
-            rules_of(seed),
-            Trouble {
-                crashes: 0,
-                ..trouble
-            },
-            150_000,
-        )
+        check_interleavings(seed, rules_of(seed), trouble, 150_000)
     });
-    check_all(1_000..2_000, |seed| {
-        check_interleavings(
-            seed,
-            [RANGES, RANGES, INSTANTS][seed as usize % 3],
-            trouble,
-            360_000,
-        )
-    });
+    check_all(1_000..2_000, check_crashes);
 }
 
 /// What keeps the tests above honest: without the log's pins, or without its other decisions, some
