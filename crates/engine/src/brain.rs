@@ -14,7 +14,7 @@ use foghorn_eval::intake::Said;
 use foghorn_eval::shard::Shard;
 use foghorn_model::{AlertState, Incident, Offset, Partition, Signal, Timestamp, TransitionKind};
 
-use crate::core::Core;
+use crate::core::{Core, Recorded};
 use crate::entry::{Command, Entry, GroupKey, Pin, RuleFile};
 use crate::history::History;
 use crate::sequencer::{Decision, PartitionState, Patience, Skip, decide};
@@ -39,6 +39,9 @@ pub struct Advance {
     pub wanted: BTreeMap<Partition, (Timestamp, Skip)>,
     /// Partitions that hold some tick back, with the earliest tick that waits.
     pub waiting: BTreeMap<Partition, Timestamp>,
+    /// What rules recorded, where [`Core::export`] asked for it: to be sent on once the entries are
+    /// durable.
+    pub recorded: Vec<Recorded>,
 }
 
 /// See the module's text.
@@ -183,6 +186,7 @@ impl Brain {
                 break;
             }
         }
+        advance.recorded = self.core.take_recorded();
         let now = if self.event_now {
             low_watermark(sources)
         } else {
@@ -496,6 +500,11 @@ impl Brain {
     /// The core, to look at.
     pub fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// From now on [`Advance::recorded`] tells what rules record.
+    pub fn export_recorded(&mut self) {
+        self.core.export();
     }
 
     /// The correlator, to look at.

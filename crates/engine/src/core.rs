@@ -82,6 +82,19 @@ pub struct Core {
     evaluator: Evaluator,
     external: Vec<(String, String)>,
     stats: CoreStats,
+    /// What rules recorded since it was last taken; `None` where nobody sends it on.
+    exported: Option<Vec<Recorded>>,
+}
+
+/// A sample that a rule recorded, to be sent on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Labels, `__name__` among them.
+    pub labels: Labels,
+    /// The instant that it holds for.
+    pub at: Timestamp,
+    /// Value; a staleness marker where the series ended.
+    pub value: f64,
 }
 
 struct TickLeaves<'a, 'b> {
@@ -128,8 +141,23 @@ impl Core {
             evaluator: Evaluator::default(),
             external,
             stats: CoreStats::default(),
+            exported: None,
             catalog,
         }
+    }
+
+    /// From now on recorded samples are kept until they are taken. Those of ticks that the log
+    /// closed before, or that say nothing, are not.
+    pub fn export(&mut self) {
+        self.exported.get_or_insert_default();
+    }
+
+    /// Recorded samples since the last call, in the order of ticks and rules.
+    pub fn take_recorded(&mut self) -> Vec<Recorded> {
+        self.exported
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// Event time begins after `origin`; nothing is said for ticks at or before `silent_until`.
@@ -301,7 +329,12 @@ impl Core {
             group: g,
             tick,
         };
+        let replayed = tick <= self.groups[g].replay_until;
         let state = &mut self.groups[g].rules[r];
+        let exported = self
+            .exported
+            .as_mut()
+            .filter(|_| !replayed && tick > state.silent_until);
         let logs_only = reads_logs_only(rule, group);
         let doubted: BTreeMap<Labels, Timestamp> = match &state.memory {
             Memory::Alert { alerts, .. } if blind => alerts
@@ -326,7 +359,7 @@ impl Core {
                 .map_err(|error| error.to_string())
                 .and_then(|value| {
                     let vector = recorded_vector(value, rule, metric, group.limit)?;
-                    record(&mut self.recorded, g, at, vector, last);
+                    record(&mut self.recorded, exported, g, at, vector, last);
                     Ok(())
                 }),
             (Memory::Alert { alerts, bank }, RuleKind::Alert { detector, .. }) => self
@@ -683,19 +716,30 @@ fn recorded_vector(
 
 fn record(
     recorded: &mut Shard,
+    mut exported: Option<&mut Vec<Recorded>>,
     group: GroupIndex,
     at: Timestamp,
     vector: Vector,
     last: &mut BTreeSet<Labels>,
 ) {
+    let mut write = |labels: &Labels, value: f64| {
+        recorded.record(group, labels, at, value);
+        if let Some(exported) = &mut exported {
+            exported.push(Recorded {
+                labels: labels.clone(),
+                at,
+                value,
+            });
+        }
+    };
     let mut gone = std::mem::take(last);
     for element in vector {
-        recorded.record(group, &element.labels, at, element.value);
+        write(&element.labels, element.value);
         gone.remove(&element.labels);
         last.insert(element.labels);
     }
     for labels in gone {
-        recorded.record(group, &labels, at, STALE_NAN);
+        write(&labels, STALE_NAN);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod sequencer;
 pub mod view;
 
 pub use brain::{Advance, Brain, Sources};
+pub use core::Recorded;
 pub use entry::{Command, Entry, GroupKey, Pin, RuleFile};
 pub use history::History;
 pub use view::{AlertView, GroupView, Health, RuleView, View};

@@ -247,6 +247,7 @@ impl Pipeline {
                 entries,
                 wanted,
                 waiting,
+                ..
             } = self.brain.advance(said, &self.sources, &mut shards, wall);
             step.incidents.extend(self.brain.fold(&entries));
             let idle = entries.is_empty() && wanted.is_empty();

@@ -1,0 +1,228 @@
+//! The per-series half of rules: a leaf's vector at a tick.
+
+use std::sync::Arc;
+
+use foghorn_model::{Labels, Timestamp};
+use foghorn_rules::plan::{LOOKBACK_MS, LeafId, LogFunc, RangeFunc, Read};
+
+use super::Shard;
+use crate::catalog::{GroupIndex, ReadId};
+use crate::promql::range::range_value_at;
+use crate::series::{PartitionRank, Series, Span, Total};
+use crate::vector::{Element, Point, Vector};
+
+impl Shard {
+    /// The vector of a leaf as tick `tick` of its group sees it, evaluated as of `at`, in the order
+    /// of labels without the metric's name.
+    pub fn leaf(
+        &mut self,
+        group: GroupIndex,
+        leaf: LeafId,
+        tick: Timestamp,
+        at: Timestamp,
+    ) -> Vector {
+        let catalog = Arc::clone(&self.catalog);
+        let Some(read) = catalog.leaf_read(group, leaf) else {
+            return Vector::new();
+        };
+        self.sort_members(read);
+        let leaf = &catalog.group(group).leaves[leaf.0 as usize];
+        let end = leaf.at_ms.unwrap_or(at.ms()) - leaf.offset_ms;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let members = &self.members[read.0 as usize];
+        let mut vector = Vector::with_capacity(members.len());
+        let seen = |slot: &u32| {
+            self.series[*slot as usize]
+                .as_ref()
+                .filter(|series| catalog.reads_source(group, series.source))
+        };
+        let mut members = members.iter().filter_map(seen).peekable();
+        while let Some(series) = members.next() {
+            // Series of several sources with the same labels are one to a group that reads them all.
+            let mut merged: Option<Series> = None;
+            while let Some(twin) =
+                members.next_if(|next| next.source != series.source && next.labels == series.labels)
+            {
+                merged
+                    .get_or_insert_with(|| series.clone())
+                    .merge(twin, group, |a, b| self.is_lower(a, b));
+            }
+            let series = merged.as_ref().unwrap_or(series);
+            let heard_until = self.heard_until(series, group, tick).min(end);
+            let view = View {
+                group,
+                tick,
+                at,
+                end,
+                heard_until,
+            };
+            if let Some(value) = self.value(series, &leaf.read, view, &mut scratch) {
+                let keeps_name = matches!(
+                    &leaf.read,
+                    Read::Instant {
+                        timestamp: false,
+                        ..
+                    }
+                ) || matches!(&leaf.read, Read::Range { func, .. } if func.keeps_name());
+                let labels = if keeps_name {
+                    series.labels.clone()
+                } else {
+                    series.labels.without_name()
+                };
+                vector.push(Element { labels, value });
+            }
+        }
+        self.scratch = scratch;
+        vector
+    }
+
+    fn is_lower(&self, a: PartitionRank, b: PartitionRank) -> bool {
+        self.partitions[a as usize] < self.partitions[b as usize]
+    }
+
+    /// A recorder may have run ahead of a group that reads it: what the group may hear of it are
+    /// the ticks before its own, and the one at it where the recorder comes first.
+    fn heard_until(&self, series: &Series, group: GroupIndex, tick: Timestamp) -> i64 {
+        let Some(recorder) = series.recorder.map(|recorder| recorder as usize) else {
+            return i64::MAX;
+        };
+        let recorded_at = tick - self.catalog.group(recorder).query_offset_ms;
+        recorded_at.ms() - i64::from(recorder > group)
+    }
+
+    fn value(
+        &self,
+        series: &Series,
+        read: &Read,
+        view: View,
+        scratch: &mut Vec<Point>,
+    ) -> Option<f64> {
+        let View {
+            group,
+            tick,
+            at,
+            end,
+            heard_until,
+        } = view;
+        let lower = |a: PartitionRank, b: PartitionRank| self.is_lower(a, b);
+        let total = || {
+            let reach = |read: &ReadId| {
+                self.catalog.reads[read.0 as usize]
+                    .reach_ms
+                    .get(&group)
+                    .copied()
+            };
+            let reach_ms = series.reads.iter().filter_map(reach).max().unwrap_or(0);
+            Total::Of {
+                group,
+                since: (tick - reach_ms).ms(),
+            }
+        };
+        let since = |start: i64| Span {
+            start,
+            end: heard_until,
+        };
+        match read {
+            Read::Instant { timestamp, .. } => {
+                let point = series.newest(since(end - LOOKBACK_MS), tick, total, lower, scratch)?;
+                if foghorn_model::is_stale(point.v) {
+                    return None;
+                }
+                Some(if *timestamp {
+                    point.t as f64 / 1e3
+                } else {
+                    point.v
+                })
+            }
+            Read::Range {
+                range_ms,
+                func,
+                params,
+                ..
+            } => {
+                let start = end - range_ms;
+                let total = || {
+                    if is_difference(*func) {
+                        Total::Nobodys
+                    } else {
+                        total()
+                    }
+                };
+                let points = series.visible(since(start), tick, false, total, lower, scratch);
+                if points.is_empty() {
+                    None
+                } else {
+                    range_value_at(*func, points, start, end, at.ms(), params)
+                }
+            }
+            Read::Log { range_ms, func, .. } => {
+                let points = series.visible(
+                    since(end - range_ms),
+                    tick,
+                    true,
+                    || Total::Nobodys,
+                    lower,
+                    scratch,
+                );
+                let seconds = *range_ms as f64 / 1e3;
+                let bytes = || points.iter().map(|p| p.v).sum::<f64>();
+                (!points.is_empty()).then(|| match func {
+                    LogFunc::CountOverTime => points.len() as f64,
+                    LogFunc::Rate => points.len() as f64 / seconds,
+                    LogFunc::BytesOverTime => bytes(),
+                    LogFunc::BytesRate => bytes() / seconds,
+                })
+            }
+            Read::Subquery { .. } => None,
+        }
+    }
+
+    fn sort_members(&mut self, read: ReadId) {
+        if !std::mem::take(&mut self.unsorted[read.0 as usize]) {
+            return;
+        }
+        let (series, members) = (&self.series, &mut self.members[read.0 as usize]);
+        members.retain(|slot| {
+            series[*slot as usize]
+                .as_ref()
+                .is_some_and(|s| s.reads.contains(&read))
+        });
+        members.sort_by(|a, b| match (&series[*a as usize], &series[*b as usize]) {
+            (Some(a), Some(b)) => {
+                nameless_order(&a.labels, &b.labels).then(a.source.cmp(&b.source))
+            }
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        });
+        members.dedup();
+    }
+}
+
+/// How a tick looks at a series.
+#[derive(Clone, Copy)]
+struct View {
+    group: GroupIndex,
+    tick: Timestamp,
+    /// Evaluation time.
+    at: Timestamp,
+    /// Evaluation time, with the leaf's own `offset` and `@`.
+    end: i64,
+    /// No sample after this is seen.
+    heard_until: i64,
+}
+
+/// Functions that only differences between samples count for.
+fn is_difference(func: RangeFunc) -> bool {
+    use RangeFunc::{Changes, Delta, Deriv, Idelta, Increase, Irate, Rate, Resets};
+    matches!(
+        func,
+        Rate | Increase | Delta | Irate | Idelta | Deriv | Changes | Resets
+    )
+}
+
+/// Label order without the metric's name, then the name: the same order whether or not a function
+/// drops the name.
+pub fn nameless_order(a: &Labels, b: &Labels) -> std::cmp::Ordering {
+    a.without_name()
+        .cmp(&b.without_name())
+        .then_with(|| a.metric().cmp(b.metric()))
+}
