@@ -105,6 +105,7 @@ fn phase<P: Phase>(args: &Args, cluster: &Cluster, phase: &P) -> Result<String, 
         idle_timeout_ms: 5_000,
         state_dir: dir.path(),
         output: Some(&output),
+        recorded: None,
     };
     let running = setup.start()?;
     running.wait(

@@ -1,5 +1,6 @@
 //! The live runtime as `foghorn run` wires it, less arguments, API and console.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
 use foghorn_emit::{
-    Backlog, DeadLetterSink, Emitter, KafkaSink, KafkaSinkConfig, Sink, SinkMetrics,
+    Backlog, DeadLetterSink, Emitter, KafkaSink, KafkaSinkConfig, RecordedFormat,
+    RecordedKafkaConfig, RecordedSink, Sink, SinkMetrics,
 };
 use foghorn_engine::RuleFile;
 use foghorn_engine::sequencer::Patience;
@@ -37,6 +39,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) state_dir: &'a Path,
     /// A topic for incidents.
     pub(crate) output: Option<&'a str>,
+    /// A topic for recorded samples, in JSON.
+    pub(crate) recorded: Option<&'a str>,
 }
 
 /// A runtime that runs.
@@ -55,6 +59,16 @@ impl Setup<'_> {
         let metrics = Arc::new(Metrics::new()?);
         let sink_metrics = SinkMetrics::register(metrics.registry())?;
         let ready = Arc::new(AtomicBool::new(false));
+        let recorded = self.recorded.map(|topic| {
+            let config = RecordedKafkaConfig {
+                brokers: Some(self.cluster.bootstrap().to_owned()),
+                properties: BTreeMap::new(),
+                property_files: BTreeMap::new(),
+                topic: topic.to_owned(),
+                format: RecordedFormat::JsonMetrics,
+            };
+            RecordedSink::open(&config, sink_metrics.clone())
+        });
         let bell = Bell::default();
         let (rung, told) = (Arc::clone(&bell), Arc::clone(&ready));
         let config = LiveConfig {
@@ -81,6 +95,7 @@ impl Setup<'_> {
             load_options: LoadOptions::default(),
             correlator: Correlator::new(Config::default(), Topology::new(&TopologyFile::default())),
             dead_letters: DeadLetters::new(DeadLetterSink::counting(sink_metrics.clone())),
+            recorded: recorded.transpose()?,
             metrics: Arc::clone(&metrics),
         };
         let wake = move || {
@@ -120,8 +135,8 @@ impl Running {
         let sink = KafkaSink::open(&KafkaSinkConfig {
             name: "output".to_owned(),
             brokers: Some(brokers.to_owned()),
-            properties: std::collections::BTreeMap::new(),
-            property_files: std::collections::BTreeMap::new(),
+            properties: BTreeMap::new(),
+            property_files: BTreeMap::new(),
             topic: topic.to_owned(),
             source: "foghorn-bench".to_owned(),
         })?;

@@ -202,6 +202,7 @@ impl Loaded<'_> {
             idle_timeout_ms: 3_600_000,
             state_dir: dir.path(),
             output: None,
+            recorded: None,
         };
         let running = setup.start()?;
         let last_tick = self.last_tick();
