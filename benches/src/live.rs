@@ -14,6 +14,7 @@ use foghorn_emit::{
 use foghorn_engine::RuleFile;
 use foghorn_engine::sequencer::Patience;
 use foghorn_ingest::{KafkaConfig, SourceConfig};
+use foghorn_model::Timestamp;
 use foghorn_rules::LoadOptions;
 use foghorn_runtime::{DeadLetters, Live, LiveConfig, Metrics, OutboxBacklog, StartFrom};
 use tokio::time::Instant;
@@ -157,6 +158,12 @@ impl Running {
             .map_or(0.0, |metric| metric.get_gauge().get_value())
     }
 
+    /// The last tick that the first group closed.
+    pub(crate) fn last_tick(&self) -> Option<Timestamp> {
+        let groups = self.live.view().groups();
+        groups.first().and_then(|group| group.last_tick)
+    }
+
     /// Whether every partition is read and event time has begun.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
@@ -180,7 +187,7 @@ impl Running {
             if begin.elapsed() > patience {
                 return Err(format!("this did not come: {what}").into());
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(25));
         }
         Ok(())
     }

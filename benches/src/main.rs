@@ -14,14 +14,19 @@ mod cluster;
 mod dataset;
 mod latency;
 mod live;
+mod loaded;
+mod loads;
+mod logs;
 mod measure;
 mod memory;
 mod path;
+mod peers;
 mod probes;
 mod rig;
 mod rules;
 mod storm;
 mod sys;
+mod table;
 
 use std::process::ExitCode;
 
@@ -43,7 +48,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// Kafka to closed ticks, in CPU-seconds, beside a bare librdkafka loop over the same topic.
+    /// Kafka to results on Kafka, in CPU-seconds, beside a bare librdkafka loop and other engines.
     Path(path::Args),
     /// Heap allocations for samples of known series, which must be none.
     Allocs(allocs::Args),
