@@ -2,38 +2,21 @@
 //! and where they came from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foghorn_kafka::{KafkaError, Outgoing, Producer, RdProducer, SendError};
-use serde::Deserialize;
+use foghorn_kafka::{KafkaError, Outgoing, Producer, SendError};
 
-use crate::config::properties;
 use crate::metrics::SinkMetrics;
-use crate::secret::Secret;
 
 /// Letters that wait for their acks; more are not taken until some have come.
 const IN_FLIGHT_BOUND: usize = 4096;
+/// A producer's `message.max.bytes` where none is set.
+const MAX_BYTES: usize = 1_000_000;
+/// Room for headers and key within it.
+const HEADROOM: usize = 64 << 10;
 /// So often one letter is sent before it counts as lost.
 const ATTEMPTS: u32 = 5;
-
-/// Where dead letters go.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeadLetterConfig {
-    /// `host:port[,host:port…]`; short for the property `bootstrap.servers`.
-    #[serde(default)]
-    pub brokers: Option<String>,
-    /// librdkafka's properties, by its names.
-    #[serde(default)]
-    pub properties: BTreeMap<String, Secret>,
-    /// Properties whose values stand in files: secrets.
-    #[serde(default)]
-    pub property_files: BTreeMap<String, PathBuf>,
-    /// Topic.
-    pub topic: String,
-}
 
 /// A record that could not be used.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +59,7 @@ pub enum DeadLetterError {
 pub struct DeadLetterSink {
     metrics: SinkMetrics,
     topic: Option<Topic>,
+    max_bytes: usize,
 }
 
 struct Topic {
@@ -101,20 +85,6 @@ struct Letter {
 }
 
 impl DeadLetterSink {
-    /// Sends to the configured topic.
-    ///
-    /// # Errors
-    /// In words: a secret cannot be read, or a property is refused.
-    pub fn open(config: &DeadLetterConfig, metrics: SinkMetrics) -> Result<Self, String> {
-        let properties = properties(
-            config.brokers.as_deref(),
-            &config.properties,
-            &config.property_files,
-        )?;
-        let producer = RdProducer::open(&properties).map_err(|error| error.to_string())?;
-        Ok(Self::over(&config.topic, Box::new(producer), metrics))
-    }
-
     /// Sends through any producer.
     pub fn over(topic: &str, producer: Box<dyn Producer>, metrics: SinkMetrics) -> Self {
         let topic = Topic {
@@ -125,7 +95,15 @@ impl DeadLetterSink {
         Self {
             metrics,
             topic: Some(topic),
+            max_bytes: MAX_BYTES,
         }
+    }
+
+    /// With another `message.max.bytes` than the producer's default. A letter that would be longer
+    /// is cut; its header `foghorn.dlq.bytes` says how long its value was.
+    #[must_use]
+    pub fn with_max_bytes(self, max_bytes: usize) -> Self {
+        Self { max_bytes, ..self }
     }
 
     /// Where no topic is configured: letters are counted, and that is all.
@@ -133,6 +111,7 @@ impl DeadLetterSink {
         Self {
             metrics,
             topic: None,
+            max_bytes: MAX_BYTES,
         }
     }
 
@@ -142,7 +121,7 @@ impl DeadLetterSink {
     /// The letter was not taken; it is not counted either.
     pub fn offer(&self, letter: &DeadLetter<'_>) -> Result<(), DeadLetterError> {
         if let Some(topic) = &self.topic {
-            topic.offer(Letter::from(letter))?;
+            topic.offer(Letter::new(letter, self.max_bytes))?;
         }
         self.metrics
             .dead_letters
@@ -167,10 +146,10 @@ impl DeadLetterSink {
     }
 }
 
-impl From<&DeadLetter<'_>> for Letter {
+impl Letter {
     /// Kafka Connect's names beside ours, so that tools which know those show the place
     /// (apache/kafka, `DeadLetterQueueReporter.java`).
-    fn from(letter: &DeadLetter<'_>) -> Self {
+    fn new(letter: &DeadLetter<'_>, max_bytes: usize) -> Self {
         let (partition, offset) = (letter.partition.to_string(), letter.offset.to_string());
         let timestamp = letter
             .timestamp_ms
@@ -188,18 +167,27 @@ impl From<&DeadLetter<'_>> for Letter {
             ("__connect.errors.partition", &partition),
             ("__connect.errors.offset", &offset),
         ];
-        let own = letter
-            .headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+        let room = max_bytes.saturating_sub(HEADROOM);
+        let cut = |bytes: &[u8], room: usize| bytes[..bytes.len().min(room)].to_vec();
+        let mut left = HEADROOM / 2;
+        let own = letter.headers.iter().map_while(|(name, value)| {
+            left = left.checked_sub(name.len() + value.len())?;
+            Some(((*name).to_owned(), value.to_vec()))
+        });
         let ours = ours
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+            .map(|(name, value)| ((*name).to_owned(), cut(value.as_bytes(), HEADROOM / 32)));
+        let mut headers: Vec<_> = own.chain(ours).collect();
+        let bytes = letter.value.map_or(0, <[u8]>::len);
+        if bytes > room {
+            let bytes = bytes.to_string().into_bytes();
+            headers.push(("foghorn.dlq.bytes".to_owned(), bytes));
+        }
         Self {
             reason: letter.reason.to_owned(),
-            key: letter.key.map(<[u8]>::to_vec),
-            value: letter.value.map(<[u8]>::to_vec),
-            headers: own.chain(ours).collect(),
+            key: letter.key.map(|key| cut(key, HEADROOM / 8)),
+            value: letter.value.map(|value| cut(value, room)),
+            headers,
             timestamp_ms: letter.timestamp_ms,
             attempts: 0,
         }
@@ -352,6 +340,39 @@ mod tests {
                 ("__connect.errors.offset", "41"),
             ]
         );
+    }
+
+    #[test]
+    fn a_letter_that_is_too_long_is_cut_and_says_so() {
+        let cluster = ModelCluster::new();
+        cluster
+            .create_topic(&TopicSpec::new("foghorn.dlq", 1))
+            .unwrap();
+        let sink = DeadLetterSink::over("foghorn.dlq", Box::new(cluster.producer()), metrics())
+            .with_max_bytes(HEADROOM + 10);
+        let b = vec![0; HEADROOM];
+        for value in [&b"0123456789"[..], b"0123456789a"] {
+            let letter = DeadLetter {
+                value: Some(value),
+                headers: &[("a", b"1"), ("b", &b), ("c", b"3")],
+                ..LETTER
+            };
+            sink.offer(&letter).unwrap();
+        }
+        sink.serve(Duration::ZERO);
+        let records = cluster.read_to_end("foghorn.dlq", None).unwrap();
+        for (record, bytes) in records.iter().zip([None, Some("11")]) {
+            assert_eq!(record.payload.as_deref(), Some(&b"0123456789"[..]));
+            let header = |wanted: &str| {
+                let mut found = record.headers.iter().filter(|(name, _)| name == wanted);
+                found
+                    .next()
+                    .map(|(_, value)| String::from_utf8(value.clone()).unwrap())
+            };
+            assert_eq!(header("foghorn.dlq.bytes").as_deref(), bytes);
+            assert_eq!((header("a").as_deref(), header("b")), (Some("1"), None));
+            assert_eq!(header("foghorn.dlq.reason").as_deref(), Some("truncated"));
+        }
     }
 
     #[test]

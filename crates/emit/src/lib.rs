@@ -26,7 +26,7 @@ mod fixtures;
 
 pub use backlog::{Backlog, Pending};
 pub use config::{KafkaSinkConfig, NdjsonConfig, SinkConfig, SinkError, WebhookConfig, build};
-pub use dead_letter::{DeadLetter, DeadLetterConfig, DeadLetterError, DeadLetterSink};
+pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterSink};
 pub use emitter::{Emitter, SinkStatus};
 pub use kafka::KafkaSink;
 pub use metrics::SinkMetrics;

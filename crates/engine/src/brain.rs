@@ -405,10 +405,12 @@ impl Brain {
             self.publish_incident(incident);
         }
         self.publish_alerts(entries);
-        if entries
-            .iter()
-            .any(|entry| matches!(entry, Entry::Arrival { .. } | Entry::Timer { .. }))
-        {
+        if entries.iter().any(|entry| {
+            matches!(
+                entry,
+                Entry::Arrival { .. } | Entry::Own { .. } | Entry::Timer { .. }
+            )
+        }) {
             self.publish_heard();
         }
         if entries
@@ -448,6 +450,9 @@ impl Brain {
                     .iter()
                     .for_each(|alert| correlator.fold(Input::Outside(alert), out));
             }
+            Entry::Own { alerts } => alerts
+                .iter()
+                .for_each(|alert| correlator.fold(Input::Outside(alert), out)),
             Entry::Timer { now } => correlator.fold(Input::Timer(*now), out),
             Entry::Command(Command::Acknowledge { incident, by }) => {
                 let command = foghorn_correlate::Command::Acknowledge {
@@ -495,6 +500,14 @@ impl Brain {
             });
         }
         entries
+    }
+
+    /// Partitions that the ticks to come are closed without, though they may have data.
+    pub fn blind(&self) -> impl Iterator<Item = Partition> {
+        self.blind
+            .iter()
+            .filter(|(_, spans)| !spans.is_empty())
+            .map(|(partition, _)| *partition)
     }
 
     /// The core, to look at.

@@ -139,6 +139,11 @@ pub enum Entry {
         /// Edges of the service graph seen for the first time: (client, server).
         edges: Vec<(String, String)>,
     },
+    /// What Foghorn has noticed about itself.
+    Own {
+        /// Alerts that begin or end.
+        alerts: Vec<OutsideAlert>,
+    },
     /// Correlation's now.
     Timer {
         /// Wall time, monotone (in a replay: the low watermark of all sources).

@@ -53,6 +53,8 @@ pub struct History {
     /// Per partition: (watermark, position) as time went on.
     trail: BTreeMap<Partition, Vec<(Timestamp, Offset)>>,
     joins: BTreeMap<Partition, Offset>,
+    /// Alerts about Foghorn itself that fire, with since when.
+    pub own: BTreeMap<Labels, Timestamp>,
     /// Correlation's now.
     pub now: Option<Timestamp>,
 }
@@ -138,6 +140,14 @@ impl History {
                 signals.iter().for_each(|signal| self.matched(signal));
             }
             Entry::Timer { now } => self.now = self.now.max(Some(*now)),
+            Entry::Own { alerts } => {
+                for alert in alerts {
+                    match alert.ends_at {
+                        None => drop(self.own.insert(alert.labels.clone(), alert.starts_at)),
+                        Some(_) => drop(self.own.remove(&alert.labels)),
+                    }
+                }
+            }
             Entry::Command(_) => {}
         }
     }

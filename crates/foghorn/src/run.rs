@@ -334,11 +334,14 @@ fn dead_letters(
         return Ok(DeadLetters::new(DeadLetterSink::counting(metrics)));
     }
     let producer = foghorn_kafka::RdProducer::open(properties)?;
-    Ok(DeadLetters::new(DeadLetterSink::over(
-        topic,
-        Box::new(producer),
-        metrics,
-    )))
+    let sink = DeadLetterSink::over(topic, Box::new(producer), metrics);
+    let max_bytes = properties.get("message.max.bytes");
+    Ok(DeadLetters::new(
+        match max_bytes.and_then(|max| max.parse().ok()) {
+            Some(max_bytes) => sink.with_max_bytes(max_bytes),
+            None => sink,
+        },
+    ))
 }
 
 /// Commands on their way to the engine.

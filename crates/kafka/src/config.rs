@@ -102,6 +102,9 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("fetch.wait.max.ms", "50"),
     ("fetch.queue.backoff.ms", "50"),
     ("queued.max.messages.kbytes", "32768"),
+    // A broker hands out one record whatever its size; a client that cannot take it would ask for
+    // it for ever.
+    ("receive.message.max.bytes", "1000000000"),
     ("isolation.level", "read_committed"),
     ("statistics.interval.ms", "5000"),
     ("allow.auto.create.topics", "false"),

@@ -9,6 +9,7 @@ use foghorn_emit::{RecordedSample, RecordedSink};
 use foghorn_engine::sequencer::PartitionState;
 use foghorn_engine::{Brain, Command, Entry, Pin, Recorded, RuleFile, Sources};
 use foghorn_eval::catalog::Catalog;
+use foghorn_eval::clock::PartitionClock;
 use foghorn_eval::shard::Progress;
 use foghorn_ingest::Feeder;
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
@@ -22,6 +23,7 @@ use crate::http_feed::HttpQueue;
 use crate::hub::{Hub, WorkerState, lock, settle};
 use crate::metrics::Metrics;
 use crate::pipeline::least;
+use crate::self_watch::{SelfWatch, Signs};
 
 use crate::live::LiveError;
 
@@ -56,6 +58,7 @@ pub(crate) struct BrainLoop {
     pub(crate) settle_ms: i64,
     pub(crate) was_complete: bool,
     pub(crate) measures: u32,
+    pub(crate) watch: SelfWatch,
     pub(crate) ready: Option<Result<(), String>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) http: Option<Arc<HttpQueue>>,
@@ -86,6 +89,7 @@ impl BrainLoop {
             if now - measured >= 1_000 {
                 measured = now;
                 self.measure();
+                self.look_at_self(now)?;
                 self.dead_letters.serve();
                 self.check_coverage(now)?;
             }
@@ -409,6 +413,58 @@ impl BrainLoop {
             self.ready = Some(state);
         }
         Ok(())
+    }
+
+    /// Alerts about itself are written down like any other decision.
+    fn look_at_self(&mut self, now: Timestamp) -> Result<(), LiveError> {
+        let signs = self.signs(now);
+        let alerts = self.watch.look(now, signs);
+        if alerts.is_empty() {
+            return Ok(());
+        }
+        for alert in &alerts {
+            warn!(
+                alert = alert.labels.value("alertname"),
+                over = alert.ends_at.is_some(),
+                summary = alert.annotations.value("summary"),
+                "about Foghorn itself"
+            );
+        }
+        self.write(&[Entry::Timer { now }, Entry::Own { alerts }])
+    }
+
+    fn signs(&self, now: Timestamp) -> Signs {
+        let workers = self.hub.lock_all();
+        let directory = lock(&self.hub.directory);
+        let name = |partition: Partition| {
+            let topic = directory.topic_name(partition).unwrap_or("http");
+            (topic.to_owned(), partition.index)
+        };
+        let mut signs = Signs {
+            failures: self.brain.core().stats().failures,
+            blind: self.brain.blind().map(name).collect(),
+            ..Signs::default()
+        };
+        for worker in &workers {
+            for ((source, reason), count) in &worker.refusals {
+                let source = self
+                    .names
+                    .get(*source as usize)
+                    .cloned()
+                    .unwrap_or_default();
+                *signs.refusals.entry((source, reason)).or_default() += count;
+            }
+            for (partition, facts) in &worker.facts {
+                let clock = worker.intake.clock(*partition);
+                let high = clock
+                    .map(PartitionClock::high)
+                    .filter(|high| *high > Timestamp::MIN);
+                if let (Some(high), Some(1..)) = (high, facts.lag) {
+                    signs.backlogs.insert(name(*partition), now - high);
+                }
+            }
+        }
+        signs
     }
 
     fn measure(&mut self) {

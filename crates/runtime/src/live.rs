@@ -36,6 +36,7 @@ use crate::pipeline::time_rules;
 
 use crate::brain_loop::{Ask, BrainLoop};
 use crate::planner::Planner;
+use crate::self_watch::SelfWatch;
 
 /// Where a first start begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -361,6 +362,7 @@ impl Live {
             settle_ms: config.settle_ms,
             was_complete: false,
             measures: 0,
+            watch: SelfWatch::resume(&history.own, now),
             ready: None,
             metrics: config.metrics,
             http,
