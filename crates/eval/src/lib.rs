@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod batch;
 pub mod catalog;
 pub mod clock;
+pub mod columns;
 pub mod detect;
 pub mod intake;
 pub mod logs;

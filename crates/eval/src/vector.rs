@@ -3,6 +3,8 @@
 use foghorn_model::{Labels, Timestamp};
 use foghorn_rules::plan::LeafId;
 
+pub use crate::columns::Rows;
+
 /// One element of an instant vector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Element {
@@ -30,4 +32,16 @@ pub trait Leaves {
     /// `offset` and `@` are applied by the callee), in label order. Never called for a
     /// `Read::Subquery` leaf.
     fn leaf(&mut self, leaf: LeafId, at: Timestamp) -> Vector;
+
+    /// The same where it was computed for several rules at once; of a `Read::Subquery` leaf, too
+    /// (in no particular order). `None` where it was not.
+    fn shared(&mut self, _leaf: LeafId, _at: Timestamp) -> Option<Vector> {
+        None
+    }
+
+    /// The same as numbers over a list of rows that seldom changes. `None` where there is no such
+    /// list.
+    fn rows(&mut self, _leaf: LeafId, _at: Timestamp) -> Option<Rows<'_>> {
+        None
+    }
 }

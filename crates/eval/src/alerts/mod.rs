@@ -12,4 +12,4 @@ mod rule_alerts;
 mod tests;
 
 pub use active::ActiveAlert;
-pub use rule_alerts::{Hit, RuleAlerts};
+pub use rule_alerts::{BaseValues, Hit, RuleAlerts};

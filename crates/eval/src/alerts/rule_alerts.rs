@@ -4,7 +4,7 @@
 //! condition has held for `for` (at once for 0); a missing one ends a pending alert at once and a
 //! firing one after `keep_firing_for`. A label set that returns after its end is a new alert.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use foghorn_model::{
     AlertId, AlertState, Fingerprint, Labels, Reason, RuleRef, Signal, Timestamp, TransitionKind,
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::active::{ActiveAlert, rule_ref};
 use super::render::Renderer;
 use crate::promql::EvalError;
-use crate::promql::cache::FingerprintMap;
+use crate::promql::cache::{FingerprintMap, FingerprintSet};
 use crate::vector::Element;
 
 /// An element of a rule's result.
@@ -57,9 +57,11 @@ struct Found {
 const CONDITION_MAX: usize = 120;
 
 impl RuleAlerts {
-    /// Takes in a tick's result and says what changed, in label order. `base` is the result without
-    /// its outermost comparison (see [`Condition`](crate::promql::Condition)): it tells a condition
-    /// that became false from data that is gone. `external` are the process' external labels.
+    /// Takes in a tick's result and says what changed, in label order. `base` gives an element's
+    /// value in the result without its outermost comparison (see
+    /// [`Condition`](crate::promql::Condition), [`BaseValues`]): it tells a condition that became
+    /// false from data that is gone, and is asked for alerts that end only. `external` are the
+    /// process' external labels.
     ///
     /// # Errors
     /// [`EvalError::SameAlert`]: nothing changes. [`EvalError::Limit`]: all alerts of the rule end,
@@ -74,7 +76,7 @@ impl RuleAlerts {
         group: &Group,
         at: Timestamp,
         hits: Vec<Hit>,
-        base: Option<&[Element]>,
+        base: &mut dyn FnMut(&Labels) -> Option<f64>,
         external: &[(String, String)],
         out: &mut Vec<Signal>,
     ) -> Result<(), EvalError> {
@@ -86,16 +88,21 @@ impl RuleAlerts {
         else {
             return Ok(());
         };
+        if hits.is_empty() && self.is_idle() {
+            return Ok(());
+        }
         let name = rule_ref(rule, group);
         let (found, keys) = self.find(Renderer::new(rule, external), hits)?;
         let kept = |alert: &ActiveAlert| keeps_firing(alert, at, keep_firing_ms);
-        let count = keys.len()
-            + self
-                .active
-                .iter()
-                .filter(|(key, a)| !keys.contains(key) && kept(a))
-                .count();
-        if group.limit > 0 && count > group.limit {
+        let count = || {
+            let others = self.active.iter();
+            keys.len()
+                + others
+                    .filter(|(key, a)| !keys.contains(*key) && kept(a))
+                    .count()
+        };
+        let count = if group.limit > 0 { count() } else { 0 };
+        if count > group.limit {
             self.end_all(&name, at, &Reason::NoData, out);
             return Err(EvalError::Limit {
                 limit: group.limit,
@@ -103,12 +110,11 @@ impl RuleAlerts {
             });
         }
         let mut changes = Vec::new();
-        let mut base = Base::new(base);
-        self.settle(&keys, at, &mut base, |alert, reason| {
+        self.settle(&keys, at, base, |alert, reason| {
             changes.push(alert.ended(&name, at, reason));
         });
         let mut doubtful = Vec::new();
-        self.end_missing(&keys, keep_firing_ms, at, &mut base, |alert, reason| {
+        self.end_missing(&keys, keep_firing_ms, at, base, |alert, reason| {
             if alert.is_firing() && reason == Reason::NoData {
                 doubtful.push(alert.clone());
             }
@@ -136,6 +142,11 @@ impl RuleAlerts {
     /// Whether nothing is pending or firing.
     pub fn is_empty(&self) -> bool {
         self.active.is_empty()
+    }
+
+    /// Whether a tick without a hit changes nothing.
+    pub fn is_idle(&self) -> bool {
+        self.active.is_empty() && self.doubtful.is_empty()
     }
 
     /// Ends all alerts because their rule is gone.
@@ -182,8 +193,9 @@ impl RuleAlerts {
         &self,
         renderer: Renderer<'_>,
         hits: Vec<Hit>,
-    ) -> Result<(Vec<Found>, BTreeSet<Fingerprint>), EvalError> {
-        let mut keys = BTreeSet::new();
+    ) -> Result<(Vec<Found>, FingerprintSet), EvalError> {
+        let mut keys = FingerprintSet::default();
+        keys.reserve(hits.len());
         let mut all = Vec::with_capacity(hits.len());
         let ignores_value = renderer.ignores_value();
         for hit in hits {
@@ -224,16 +236,16 @@ impl RuleAlerts {
     /// Says the all-clear of alerts that ended for want of data and have a good value now.
     fn settle(
         &mut self,
-        keys: &BTreeSet<Fingerprint>,
+        keys: &FingerprintSet,
         at: Timestamp,
-        base: &mut Base<'_>,
+        base: &mut dyn FnMut(&Labels) -> Option<f64>,
         mut cleared: impl FnMut(&ActiveAlert, Reason),
     ) {
         self.doubtful.retain(|key, (since, alert)| {
             if keys.contains(key) || at - *since > DOUBT_MS {
                 return false;
             }
-            match base.end_of(&alert.element) {
+            match end_of(base(&alert.element)) {
                 Reason::NoData => true,
                 reason => {
                     cleared(alert, reason);
@@ -246,10 +258,10 @@ impl RuleAlerts {
     /// Ends what has no hit, unless it is kept firing.
     fn end_missing(
         &mut self,
-        keys: &BTreeSet<Fingerprint>,
+        keys: &FingerprintSet,
         keep_firing_ms: i64,
         at: Timestamp,
-        base: &mut Base<'_>,
+        base: &mut dyn FnMut(&Labels) -> Option<f64>,
         mut ended: impl FnMut(&ActiveAlert, Reason),
     ) {
         let by_element = &mut self.by_element;
@@ -262,7 +274,7 @@ impl RuleAlerts {
                 return true;
             }
             by_element.remove(&alert.element.fingerprint());
-            ended(alert, base.end_of(&alert.element));
+            ended(alert, end_of(base(&alert.element)));
             false
         });
     }
@@ -389,39 +401,35 @@ fn condition_text(text: &str) -> String {
     line
 }
 
-/// A rule's base, indexed when it is first asked.
-struct Base<'a> {
-    elements: Option<&'a [Element]>,
-    values: Option<FingerprintMap<Fingerprint, f64>>,
+/// Why an alert ended whose element has this value in the base: false, or no data.
+fn end_of(base: Option<f64>) -> Reason {
+    match base {
+        Some(value) => Reason::ConditionFalse {
+            value: (!value.is_nan()).then_some(value),
+        },
+        None => Reason::NoData,
+    }
 }
 
-impl<'a> Base<'a> {
-    fn new(elements: Option<&'a [Element]>) -> Self {
-        Self {
-            elements,
-            values: None,
+/// A rule's base, by label set (the metric's name apart).
+#[derive(Debug, Default)]
+pub struct BaseValues(FingerprintMap<Fingerprint, f64>);
+
+impl BaseValues {
+    /// Of several elements that differ in the metric's name only the first counts.
+    pub fn new(elements: &[Element]) -> Self {
+        let mut values = FingerprintMap::default();
+        for element in elements {
+            values
+                .entry(element.labels.without_name().fingerprint())
+                .or_insert(element.value);
         }
+        Self(values)
     }
 
-    /// Why an alert of this element ended: false while the base still has it, else no data.
-    fn end_of(&mut self, element: &Labels) -> Reason {
-        let Some(elements) = self.elements else {
-            return Reason::NoData;
-        };
-        let values = self.values.get_or_insert_with(|| {
-            let mut values = FingerprintMap::default();
-            for element in elements {
-                values
-                    .entry(element.labels.without_name().fingerprint())
-                    .or_insert(element.value);
-            }
-            values
-        });
-        match values.get(&element.without_name().fingerprint()) {
-            Some(value) => Reason::ConditionFalse {
-                value: (!value.is_nan()).then_some(*value),
-            },
-            None => Reason::NoData,
-        }
+    /// An element's value; `None` where the base does not have it.
+    pub fn value(&self, element: &Labels) -> Option<f64> {
+        let key = element.without_name().fingerprint();
+        self.0.get(&key).copied()
     }
 }

@@ -8,7 +8,7 @@ use foghorn_model::{Labels, Reason, RuleId, Signal, Timestamp};
 use foghorn_rules::plan::{Expr, Group, Rule, RuleKind};
 use foghorn_rules::template::Template;
 
-use super::{Hit, RuleAlerts};
+use super::{BaseValues, Hit, RuleAlerts};
 use crate::promql::EvalError;
 use crate::vector::Element;
 
@@ -72,6 +72,12 @@ fn read(tick: &str) -> (Vec<Hit>, Vec<Element>) {
     (hits, elements)
 }
 
+/// A base, as it is asked.
+fn asked(base: &[Element]) -> impl FnMut(&Labels) -> Option<f64> {
+    let values = BaseValues::new(base);
+    move |element| values.value(element)
+}
+
 fn tell(signals: &[Signal]) -> String {
     let mut told = String::new();
     for signal in signals {
@@ -98,7 +104,7 @@ fn check(rule: &Rule, limit: usize, ticks: &[(&str, &str)]) -> RuleAlerts {
         let (hits, base) = read(tick);
         let mut out = Vec::new();
         let at = Timestamp(i as i64 * MINUTE);
-        let result = alerts.advance(rule, &group, at, hits, Some(&base), &[], &mut out);
+        let result = alerts.advance(rule, &group, at, hits, &mut asked(&base), &[], &mut out);
         let mut told = tell(&out);
         if let Err(error) = result {
             write!(told, "!{error}").unwrap();
@@ -205,7 +211,17 @@ fn two_elements_cannot_be_one_alert() {
         reason: None,
     };
     let mut out = Vec::new();
-    let mut tick = |hits| alerts.advance(&rule, &group, Timestamp(0), hits, None, &[], &mut out);
+    let mut tick = |hits| {
+        alerts.advance(
+            &rule,
+            &group,
+            Timestamp(0),
+            hits,
+            &mut |_| None,
+            &[],
+            &mut out,
+        )
+    };
     assert_eq!(tick(vec![hit("x")]), Ok(()));
     assert_eq!(tick(vec![hit("x"), hit("y")]), Err(EvalError::SameAlert));
     assert_eq!(alerts.active().count(), 1);
@@ -248,7 +264,7 @@ fn a_detector_gives_its_own_reason() {
             &group(0),
             Timestamp(0),
             hits,
-            None,
+            &mut |_| None,
             &[],
             &mut out,
         )
@@ -275,7 +291,7 @@ fn survives_a_restart() {
             &group(0),
             Timestamp(MINUTE),
             hits,
-            Some(&base),
+            &mut asked(&base),
             &[],
             &mut out,
         )

@@ -9,7 +9,7 @@ use super::kahan::{KahanMean, KahanSum};
 use super::order::quantile;
 use super::topk;
 use super::value::settle;
-use crate::vector::{Element, Vector};
+use crate::vector::{Element, Rows, Vector};
 
 /// An aggregation's evaluated parameter.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +122,41 @@ fn reduce<S>(
             })
             .collect(),
     )
+}
+
+/// Whether an operator folds values one after another, so that [`aggregate_rows`] can do it.
+pub(super) fn folds_numbers(op: AggregateOp) -> bool {
+    !matches!(
+        op,
+        AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::Quantile | AggregateOp::CountValues
+    )
+}
+
+/// The same as [`aggregate`] for an operator that folds values, over a list of rows that seldom
+/// changes: which group a row belongs to is looked up once.
+pub(super) fn aggregate_rows(
+    caches: &mut Caches,
+    plan: &Aggregate,
+    rows: &Rows<'_>,
+) -> Result<Vector, EvalError> {
+    let handle = caches.projection(!plan.without, plan.without, &plan.labels);
+    let (numbers, groups) = caches.numbered(handle, rows);
+    groups.begin();
+    let (mut order, mut states): (Vec<u32>, Vec<State>) = (Vec::new(), Vec::new());
+    for (row, value) in rows.values() {
+        let number = numbers[row];
+        if let Some(seat) = groups.sit(number, states.len() as u32) {
+            states[seat as usize].add(value);
+        } else {
+            order.push(number);
+            states.push(State::of(plan.op, value));
+        }
+    }
+    let element = |(number, state): (u32, State)| Element {
+        labels: groups.labels(number).clone(),
+        value: state.result(plan.op),
+    };
+    settle(order.into_iter().zip(states).map(element).collect())
 }
 
 /// One group's running state.

@@ -1,6 +1,6 @@
 //! Operators on numbers, and between a vector and a number.
 
-use foghorn_rules::plan::{Binary, BinaryOp};
+use foghorn_rules::plan::{Binary, BinaryOp, Expr};
 
 use super::cache::Caches;
 use super::error::EvalError;
@@ -74,6 +74,20 @@ fn with_scalar(
         };
     }
     Ok((drop_names(vector)?, None))
+}
+
+/// The number that an expression of numbers alone is; `None` for any other.
+pub(crate) fn constant(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Number(value) => Some(*value),
+        Expr::Neg(inner) => constant(inner).map(|value| -value),
+        Expr::Binary(binary) if !binary.op.is_set() => Some(on_scalars(
+            binary.op,
+            constant(&binary.lhs)?,
+            constant(&binary.rhs)?,
+        )),
+        _ => None,
+    }
 }
 
 fn on_scalars(op: BinaryOp, a: f64, b: f64) -> f64 {

@@ -4,12 +4,14 @@
 //! tick; what it made of their labels is found here, so that no label set is built twice. Nothing
 //! depends on what is kept: it is dropped whole when it has grown past [`BOUND`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use foghorn_model::labels::NAME;
 use foghorn_model::{Fingerprint, Labels};
 use hashbrown::Equivalent;
+
+use crate::vector::Rows;
 
 /// Most entries kept, over all kinds.
 pub(super) const BOUND: usize = 1 << 20;
@@ -36,6 +38,9 @@ impl Hasher for FingerprintHasher {
 
 /// A map by fingerprint; never iterated.
 pub(crate) type FingerprintMap<K, V> = HashMap<K, V, BuildHasherDefault<FingerprintHasher>>;
+
+/// A set of fingerprints; never iterated.
+pub(crate) type FingerprintSet = HashSet<Fingerprint, BuildHasherDefault<FingerprintHasher>>;
 
 /// Which labels of a set are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -195,9 +200,18 @@ pub(super) struct Rewrite {
     pub(super) results: FingerprintMap<Fingerprint, Labels>,
 }
 
+/// The groups of a list of rows under a projection.
+#[derive(Default)]
+struct Numbered {
+    generation: u64,
+    numbers: Vec<u32>,
+}
+
 /// All derived label sets of an evaluator.
 #[derive(Default)]
 pub(super) struct Caches {
+    /// By projection, list of rows, and whether their metric's name counts.
+    numbered: hashbrown::HashMap<(usize, (u32, u32), bool), Numbered>,
     projections: Vec<Projection>,
     projection_at: hashbrown::HashMap<ProjectionSpec, usize>,
     merges: Vec<Merge>,
@@ -213,6 +227,8 @@ impl Caches {
             .map(|p| p.members.len() + p.groups.len());
         let merges = self.merges.iter().map(|m| m.results.len());
         let rewrites = self.rewrites.iter().map(|r| r.results.len());
+        let rows = self.numbered.values().map(|n| n.numbers.len());
+        let rewrites = rewrites.chain(rows);
         if projections.chain(merges).chain(rewrites).sum::<usize>() > BOUND {
             *self = Self::default();
         }
@@ -241,6 +257,28 @@ impl Caches {
     /// A projection by its handle.
     pub(super) fn projected(&mut self, handle: usize) -> &mut Projection {
         &mut self.projections[handle]
+    }
+
+    /// The number of each row's group under a projection, and the projection.
+    pub(super) fn numbered(&mut self, handle: usize, rows: &Rows<'_>) -> (&[u32], &mut Projection) {
+        let key = (handle, rows.list, rows.keeps_name);
+        let (kept, projection) = (
+            self.numbered.entry(key).or_default(),
+            &mut self.projections[handle],
+        );
+        if kept.generation != rows.generation {
+            kept.generation = rows.generation;
+            let numbers = rows.labels.iter().map(|labels| {
+                if rows.keeps_name {
+                    projection.number(labels)
+                } else {
+                    projection.number(&labels.without_name())
+                }
+            });
+            kept.numbers.clear();
+            kept.numbers.extend(numbers);
+        }
+        (&kept.numbers, projection)
     }
 
     /// Handle of a many-to-one match's result labels. (Few rules have one: a search will do.)

@@ -5,7 +5,7 @@ use foghorn_rules::plan::{
     Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, Func, Group, LeafId, Read,
 };
 
-use super::aggregate::{Param, aggregate, group_labels};
+use super::aggregate::{Param, aggregate, aggregate_rows, folds_numbers, group_labels};
 use super::binary::{WithBase, operate};
 use super::cache::Caches;
 use super::error::EvalError;
@@ -19,6 +19,7 @@ use crate::vector::{Element, Leaves, Vector};
 #[derive(Default)]
 pub struct Evaluator {
     caches: Caches,
+    evaluations: u32,
 }
 
 /// What an alert rule's expression gives.
@@ -50,6 +51,17 @@ impl Evaluator {
         self.pass(group, leaves).ordered(expr, at)
     }
 
+    /// Evaluates an alert rule's expression: the result of [`Evaluator::condition`] alone.
+    pub fn result(
+        &mut self,
+        group: &Group,
+        expr: &Expr,
+        at: Timestamp,
+        leaves: &mut dyn Leaves,
+    ) -> Result<Vector, EvalError> {
+        self.pass(group, leaves).eval(expr, at)?.into_elements()
+    }
+
     /// Evaluates an alert rule's expression together with its base: what is left when the outermost
     /// comparison (down the left sides of `and` and `unless`, both sides of `or`) is taken away.
     /// Groups that only an inner comparison emptied (`count(up == 0) > 2`) are in the base with NaN.
@@ -70,7 +82,10 @@ impl Evaluator {
     }
 
     fn pass<'a>(&'a mut self, group: &'a Group, leaves: &'a mut dyn Leaves) -> Pass<'a> {
-        self.caches.bound();
+        self.evaluations = self.evaluations.wrapping_add(1);
+        if self.evaluations.is_multiple_of(LOOK_EVERY) {
+            self.caches.bound();
+        }
         Pass {
             caches: &mut self.caches,
             group,
@@ -230,6 +245,9 @@ impl Pass<'_> {
                 func,
                 params,
             } => {
+                if let Some(vector) = self.leaves.shared(id, at) {
+                    return settle(vector);
+                }
                 let window = subquery::Window::of(leaf, *range_ms, *step_ms, at);
                 subquery::evaluate(self, inner, &window, *func, params)
             }
@@ -250,6 +268,12 @@ impl Pass<'_> {
     }
 
     fn aggregation(&mut self, plan: &Aggregate, at: Timestamp) -> Result<Vector, EvalError> {
+        if let Expr::Leaf(leaf) = plan.expr
+            && folds_numbers(plan.op)
+            && let Some(rows) = self.leaves.rows(leaf, at)
+        {
+            return aggregate_rows(self.caches, plan, &rows);
+        }
         let vector = self.eval(&plan.expr, at)?.vector("an aggregation")?;
         self.aggregate(plan, vector, at)
     }
@@ -384,6 +408,9 @@ impl Pass<'_> {
         self.eval(call.args.get(index).ok_or(missing)?, at)
     }
 }
+
+/// Evaluations between two looks at how much is kept.
+const LOOK_EVERY: u32 = 64;
 
 fn is_ranking(op: AggregateOp) -> bool {
     matches!(op, AggregateOp::TopK | AggregateOp::BottomK)

@@ -24,6 +24,7 @@ mod topk;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use binary::constant;
 pub use error::EvalError;
 pub use evaluator::{Condition, Evaluator};
 pub use value::Value;

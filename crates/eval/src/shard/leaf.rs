@@ -1,5 +1,8 @@
 //! The per-series half of rules: a leaf's vector at a tick.
 
+mod grid;
+mod scan;
+
 use std::sync::Arc;
 
 use foghorn_model::{Labels, Timestamp};
@@ -90,6 +93,21 @@ impl Shard {
         recorded_at.ms() - i64::from(recorder > group)
     }
 
+    /// From where a delta series' total counts for a group.
+    fn total_of(&self, series: &Series, group: GroupIndex, tick: Timestamp) -> Total {
+        let reach = |read: &ReadId| {
+            self.catalog.reads[read.0 as usize]
+                .reach_ms
+                .get(&group)
+                .copied()
+        };
+        let reach_ms = series.reads.iter().filter_map(reach).max().unwrap_or(0);
+        Total::Of {
+            group,
+            since: (tick - reach_ms).ms(),
+        }
+    }
+
     fn value(
         &self,
         series: &Series,
@@ -105,19 +123,7 @@ impl Shard {
             heard_until,
         } = view;
         let lower = |a: PartitionRank, b: PartitionRank| self.is_lower(a, b);
-        let total = || {
-            let reach = |read: &ReadId| {
-                self.catalog.reads[read.0 as usize]
-                    .reach_ms
-                    .get(&group)
-                    .copied()
-            };
-            let reach_ms = series.reads.iter().filter_map(reach).max().unwrap_or(0);
-            Total::Of {
-                group,
-                since: (tick - reach_ms).ms(),
-            }
-        };
+        let total = || self.total_of(series, group, tick);
         let since = |start: i64| Span {
             start,
             end: heard_until,
@@ -164,14 +170,7 @@ impl Shard {
                     lower,
                     scratch,
                 );
-                let seconds = *range_ms as f64 / 1e3;
-                let bytes = || points.iter().map(|p| p.v).sum::<f64>();
-                (!points.is_empty()).then(|| match func {
-                    LogFunc::CountOverTime => points.len() as f64,
-                    LogFunc::Rate => points.len() as f64 / seconds,
-                    LogFunc::BytesOverTime => bytes(),
-                    LogFunc::BytesRate => bytes() / seconds,
-                })
+                log_value(*func, points, *range_ms)
             }
             Read::Subquery { .. } => None,
         }
@@ -194,7 +193,43 @@ impl Shard {
             (a, b) => a.is_some().cmp(&b.is_some()),
         });
         members.dedup();
+        self.rows.changed(read);
     }
+}
+
+/// Tells when a read's members may be others than before.
+#[derive(Debug, Default)]
+pub(super) struct Versions {
+    changes: u64,
+    /// Per read: the last change that touched it.
+    last: Vec<u64>,
+}
+
+impl Versions {
+    fn changed(&mut self, read: ReadId) {
+        self.changes += 1;
+        let at = read.0 as usize;
+        if self.last.len() <= at {
+            self.last.resize(at + 1, 0);
+        }
+        self.last[at] = self.changes;
+    }
+
+    fn version(&self, read: ReadId) -> u64 {
+        self.last.get(read.0 as usize).copied().unwrap_or(0)
+    }
+}
+
+/// A log function over the records in a range; `None` where there are none.
+fn log_value(func: LogFunc, points: &[Point], range_ms: i64) -> Option<f64> {
+    let seconds = range_ms as f64 / 1e3;
+    let bytes = || points.iter().map(|p| p.v).sum::<f64>();
+    (!points.is_empty()).then(|| match func {
+        LogFunc::CountOverTime => points.len() as f64,
+        LogFunc::Rate => points.len() as f64 / seconds,
+        LogFunc::BytesOverTime => bytes(),
+        LogFunc::BytesRate => bytes() / seconds,
+    })
 }
 
 /// How a tick looks at a series.

@@ -75,6 +75,7 @@ pub struct Shard {
     marked: HashSet<(u16, u32)>,
     stats: ShardStats,
     scratch: Vec<Point>,
+    rows: leaf::Versions,
 }
 
 impl Shard {
@@ -97,6 +98,7 @@ impl Shard {
             marked: HashSet::new(),
             stats: ShardStats::default(),
             scratch: Vec::new(),
+            rows: leaf::Versions::default(),
         }
     }
 

@@ -1,0 +1,148 @@
+//! What a recording rule remembers: the series that it recorded at its last tick.
+
+use std::collections::HashSet;
+
+use foghorn_eval::catalog::{Catalog, RECORDED};
+use foghorn_eval::promql::Value;
+use foghorn_eval::vector::{Element, Vector};
+use foghorn_model::labels::NAME;
+use foghorn_model::{Fingerprint, Labels, STALE_NAN};
+use foghorn_rules::plan::Rule;
+use foghorn_rules::template::TemplateContext;
+use hashbrown::HashMap;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Recording {
+    /// What was recorded at the last tick, by the fingerprint of the element that it came from.
+    live: HashMap<Fingerprint, Live>,
+    tick: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Live {
+    labels: Labels,
+    /// Whether some rule reads it: else it need not be kept.
+    is_read: bool,
+    /// Count of the last tick that recorded it.
+    tick: u64,
+}
+
+impl Recording {
+    /// Whether nothing was recorded at the last tick.
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Series that are recorded for nobody here.
+    pub(super) fn unread(&self) -> usize {
+        self.live.values().filter(|live| !live.is_read).count()
+    }
+
+    /// After a reload: other rules read other series.
+    pub(super) fn read_anew(&mut self, catalog: &Catalog) {
+        for live in self.live.values_mut() {
+            live.is_read = is_read(catalog, &live.labels);
+        }
+    }
+
+    /// Takes in a tick's result and calls `write` for each sample to be recorded (with whether a
+    /// rule reads its series): those of the result in its order, then staleness markers of what was
+    /// recorded at the last tick and is gone, in label order.
+    ///
+    /// # Errors
+    /// Two elements become one series: nothing is recorded.
+    pub(super) fn take(
+        &mut self,
+        catalog: &Catalog,
+        rule: &Rule,
+        metric: &str,
+        vector: Vector,
+        mut write: impl FnMut(Labels, bool, f64),
+    ) -> Result<(), String> {
+        self.tick += 1;
+        let tick = self.tick;
+        // Labels that see the value are derived anew each time.
+        let keeps = rule.labels.iter().all(|(_, template)| template.is_plain());
+        let mut fresh = Vec::new();
+        let mut known = 0;
+        let mut samples = Vec::with_capacity(vector.len());
+        for element in vector {
+            let key = element.labels.fingerprint();
+            if let Some(live) = self.live.get_mut(&key).filter(|_| keeps) {
+                live.tick = tick;
+                known += 1;
+                samples.push((live.labels.clone(), live.is_read, element.value));
+            } else {
+                let labels = recorded_labels(&element, rule, metric);
+                let is_read = is_read(catalog, &labels);
+                samples.push((labels.clone(), is_read, element.value));
+                let live = Live {
+                    labels,
+                    is_read,
+                    tick,
+                };
+                fresh.push((key, live));
+            }
+        }
+        // What is known was distinct at the last tick.
+        if !fresh.is_empty() {
+            let distinct: HashSet<_> = samples.iter().map(|(labels, ..)| labels).collect();
+            if distinct.len() < samples.len() {
+                return Err(
+                    "vector contains metrics with the same labelset after applying rule labels"
+                        .to_owned(),
+                );
+            }
+        }
+        let mut gone = Vec::new();
+        if known < self.live.len() {
+            let left = self.live.extract_if(|_, live| live.tick != tick);
+            gone.extend(left.map(|(_, live)| live));
+        }
+        if !gone.is_empty() {
+            let back: HashSet<_> = fresh.iter().map(|(_, live)| &live.labels).collect();
+            gone.retain(|live| !back.contains(&live.labels));
+            gone.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        self.live.extend(fresh);
+        for (labels, is_read, value) in samples {
+            write(labels, is_read, value);
+        }
+        for live in gone {
+            write(live.labels, live.is_read, STALE_NAN);
+        }
+        Ok(())
+    }
+}
+
+fn is_read(catalog: &Catalog, labels: &Labels) -> bool {
+    catalog.reads_of(labels, RECORDED).next().is_some()
+}
+
+fn recorded_labels(element: &Element, rule: &Rule, metric: &str) -> Labels {
+    let mut builder = element.labels.to_builder();
+    builder.set(NAME, metric);
+    if !rule.labels.is_empty() {
+        let context = TemplateContext::new(&element.labels, element.value);
+        for (name, template) in &rule.labels {
+            builder.set(name, &template.render(&context));
+        }
+    }
+    builder.build()
+}
+
+/// A result as a recording rule takes it: a number stands for one element without labels.
+///
+/// # Errors
+/// A string cannot be recorded.
+pub(super) fn recordable(value: Value) -> Result<Vector, String> {
+    match value {
+        Value::Vector(vector) => Ok(vector),
+        Value::Scalar(value) => Ok(vec![Element {
+            labels: Labels::empty(),
+            value,
+        }]),
+        Value::Text(_) => Err("a recording rule cannot record a string".to_owned()),
+    }
+}

@@ -1,0 +1,212 @@
+//! One walk over the series of a read that fills all columns of a [`Scan`].
+
+use std::sync::Arc;
+
+use foghorn_model::{Labels, Timestamp, is_stale};
+use foghorn_rules::plan::LOOKBACK_MS;
+
+use super::{View, grid, is_difference, log_value};
+use crate::catalog::{Catalog, GroupIndex};
+use crate::columns::{ABSENT, Dense, Scan, Scanned};
+use crate::promql::range::range_value_at;
+use crate::series::{PartitionRank, Series, Span};
+use crate::shard::Shard;
+use crate::vector::Point;
+
+/// Buffers of a walk.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) points: Vec<Point>,
+    pub(super) clean: Vec<Point>,
+    pub(super) grid: grid::Buffers,
+}
+
+impl Shard {
+    /// Labels of a live slot.
+    pub(crate) fn labels_at(&self, slot: u32) -> &Labels {
+        static NONE: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::empty);
+        match &self.series[slot as usize] {
+            Some(series) => &series.labels,
+            None => &NONE,
+        }
+    }
+
+    /// Fills a scan's columns as tick `tick` of its group sees them, evaluated as of `at`. Rows
+    /// stand in the order of labels without the metric's name.
+    pub(crate) fn scan(
+        &mut self,
+        group: GroupIndex,
+        plan: &Scan,
+        tick: Timestamp,
+        at: Timestamp,
+        out: &mut Scanned,
+    ) {
+        out.clear(plan.dense.len(), plan.sparse as usize);
+        self.sort_members(plan.read);
+        out.version = self.rows.version(plan.read);
+        let catalog = Arc::clone(&self.catalog);
+        let mut scratch = Scratch::default();
+        scratch.points = std::mem::take(&mut self.scratch);
+        let walk = Walk {
+            shard: self,
+            catalog: &catalog,
+            plan,
+            group,
+            tick,
+            at,
+            end: at.ms() - plan.offset_ms,
+        };
+        walk.all(out, &mut scratch);
+        self.scratch = scratch.points;
+    }
+}
+
+/// One walk.
+struct Walk<'a> {
+    shard: &'a Shard,
+    catalog: &'a Catalog,
+    plan: &'a Scan,
+    group: GroupIndex,
+    tick: Timestamp,
+    at: Timestamp,
+    /// The instant that all columns look back from.
+    end: i64,
+}
+
+impl Walk<'_> {
+    fn all(&self, out: &mut Scanned, scratch: &mut Scratch) {
+        let members = &self.shard.members[self.plan.read.0 as usize];
+        out.slots.reserve_exact(members.len());
+        for column in &mut out.dense {
+            column.reserve_exact(members.len());
+        }
+        let all_sources = self.catalog.group(self.group).sources.is_empty();
+        let seen = |slot: &u32| {
+            let series = self.shard.series[*slot as usize].as_ref()?;
+            let visible = all_sources || self.catalog.reads_source(self.group, series.source);
+            visible.then_some((*slot, series))
+        };
+        let mut members = members.iter().filter_map(seen).peekable();
+        while let Some((slot, series)) = members.next() {
+            // Series of several sources with the same labels are one to a group that reads them all.
+            let mut merged: Option<Series> = None;
+            while let Some((_, twin)) = members
+                .next_if(|(_, next)| next.source != series.source && next.labels == series.labels)
+            {
+                merged
+                    .get_or_insert_with(|| series.clone())
+                    .merge(twin, self.group, |a, b| self.shard.is_lower(a, b));
+            }
+            let row = out.slots.len() as u32;
+            out.slots.push(slot);
+            self.one(merged.as_ref().unwrap_or(series), row, out, scratch);
+        }
+    }
+
+    /// Computes a row.
+    fn one(&self, series: &Series, row: u32, out: &mut Scanned, scratch: &mut Scratch) {
+        let shard = self.shard;
+        let lower = |a: PartitionRank, b: PartitionRank| shard.is_lower(a, b);
+        let total = || shard.total_of(series, self.group, self.tick);
+        let heard_until = shard
+            .heard_until(series, self.group, self.tick)
+            .min(self.end);
+        let Scratch {
+            points,
+            clean,
+            grid,
+        } = scratch;
+        let start = self.end - self.plan.range_ms;
+        let points = if self.plan.range_ms > 0 {
+            let span = Span {
+                start,
+                end: heard_until,
+            };
+            series.visible(span, self.tick, true, total, lower, points)
+        } else {
+            &[]
+        };
+        let mut spare = Vec::new();
+        let mut newest_by = |from: i64, until: i64| {
+            let span = Span {
+                start: from,
+                end: until.min(heard_until),
+            };
+            series.newest(span, self.tick, total, lower, &mut spare)
+        };
+        let may_be_stale = series.stale || series.extra.is_some();
+        let is_delta = series.is_delta();
+        for (c, dense) in self.plan.dense.iter().enumerate() {
+            let value = match dense {
+                Dense::Instant { timestamp } => {
+                    let newest = match points.last() {
+                        Some(point) => Some(*point),
+                        None => newest_by(self.end - LOOKBACK_MS, self.end),
+                    };
+                    newest
+                        .filter(|p| p.t > self.end - LOOKBACK_MS && !is_stale(p.v))
+                        .map(|p| if *timestamp { p.t as f64 / 1e3 } else { p.v })
+                }
+                Dense::Range { func, .. } if is_delta && is_difference(*func) => {
+                    self.alone(series, c, heard_until)
+                }
+                Dense::Range {
+                    range_ms,
+                    func,
+                    params,
+                } => {
+                    let start = self.end - range_ms;
+                    let within = after(points, start, *range_ms == self.plan.range_ms);
+                    let within = if may_be_stale {
+                        clean.clear();
+                        clean.extend(within.iter().filter(|p| !is_stale(p.v)));
+                        clean.as_slice()
+                    } else {
+                        within
+                    };
+                    range_value_at(*func, within, start, self.end, self.at.ms(), params)
+                }
+                Dense::Log { range_ms, func } => {
+                    let start = self.end - range_ms;
+                    let within = after(points, start, *range_ms == self.plan.range_ms);
+                    log_value(*func, within, *range_ms)
+                }
+            };
+            out.dense[c].push(value.unwrap_or(ABSENT));
+        }
+        for plan in &self.plan.grids {
+            let times = grid::Times::of(plan, self.end, self.at);
+            let within = after(
+                points,
+                self.end - plan.range_ms,
+                plan.range_ms == self.plan.range_ms,
+            );
+            let carry = times.carry(within, &mut newest_by);
+            let hit = |column: u32, value: f64| out.sparse[column as usize].push((row, value));
+            grid::evaluate(plan, &times, within, carry, grid, hit);
+        }
+    }
+
+    /// A column's value, read by itself: differences of a delta series have totals of their own.
+    fn alone(&self, series: &Series, column: usize, heard_until: i64) -> Option<f64> {
+        let leaf = self.plan.dense_leaf[column].0 as usize;
+        let view = View {
+            group: self.group,
+            tick: self.tick,
+            at: self.at,
+            end: self.end,
+            heard_until,
+        };
+        let leaf = self.catalog.group(self.group).leaves.get(leaf)?;
+        self.shard.value(series, &leaf.read, view, &mut Vec::new())
+    }
+}
+
+/// The points after `start`: all of them where the walk's own span begins there.
+fn after(points: &[Point], start: i64, is_whole: bool) -> &[Point] {
+    if is_whole {
+        points
+    } else {
+        &points[points.partition_point(|p| p.t <= start)..]
+    }
+}
