@@ -105,6 +105,15 @@ impl Dataset {
         let _infallible = write!(into, "{{\"ts\":{},{text},\"value\":{value:.6}}}", at.ms());
     }
 
+    /// Writes a series' sample of an instant without keeping anything of it.
+    pub(crate) fn write_anew(series: u64, at: Timestamp, into: &mut String) {
+        let text = Identity::new(series).text;
+        let value = exact(series, ((at.ms() - T0_MS) / 1_000).unsigned_abs());
+        into.clear();
+        // Writing to a string does not fail.
+        let _infallible = write!(into, "{{\"ts\":{},{text},\"value\":{value:.6}}}", at.ms());
+    }
+
     /// The watermark when all is read: the least, over the partitions, of the highest time less
     /// the allowed lateness.
     pub(crate) fn final_watermark(&self, allowed_lateness_ms: i64) -> Timestamp {
