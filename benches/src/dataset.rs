@@ -111,15 +111,17 @@ impl Dataset {
 
     /// Writes a sample's JSON.
     pub(crate) fn write(&self, series: u64, round: u64, into: &mut String) {
-        self.write_as(series, self.at(series, round), exact(series, round), into);
+        Self::write_as(series, self.at(series, round), exact(series, round), into);
+    }
+
+    /// Writes a series' sample of an instant.
+    pub(crate) fn write_at(series: u64, at: Timestamp, into: &mut String) {
+        let round = ((at.ms() - T0_MS) / 1_000).unsigned_abs();
+        Self::write_as(series, at, exact(series, round), into);
     }
 
     /// Writes the JSON of any sample of a series.
-    #[expect(
-        clippy::unused_self,
-        reason = "a series belongs to a data set, even where nothing about it depends on that"
-    )]
-    pub(crate) fn write_as(&self, series: u64, at: Timestamp, value: f64, into: &mut String) {
+    pub(crate) fn write_as(series: u64, at: Timestamp, value: f64, into: &mut String) {
         into.clear();
         let Identity {
             service,

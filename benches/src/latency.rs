@@ -254,7 +254,7 @@ impl Phase for Metrics {
     }
 
     fn load(&self, number: u64, at: Timestamp, into: &mut String) {
-        self.0.write_as(number % self.0.series(), at, 0.25, into);
+        Dataset::write_as(number % self.0.series(), at, 0.25, into);
     }
 
     fn probe(number: u32, at: Timestamp, into: &mut String) {

@@ -144,7 +144,7 @@ impl<'a> Storm<'a> {
             .map(|series| (series, at))
             .chain([(0, at + LATENESS_MS)]);
         for (series, at) in samples {
-            self.data.write_as(series, at, value, &mut text);
+            Dataset::write_as(series, at, value, &mut text);
             self.rig.feed(text.as_bytes(), at)?;
         }
         self.rig.settle();

@@ -73,6 +73,8 @@ pub struct Catalog {
     pub matcher: LogMatcher,
     /// Per group, per leaf: its read; `None` for subqueries.
     leaf_reads: Vec<Vec<Option<ReadId>>>,
+    /// Per group: its distinct reads.
+    group_reads: Vec<Vec<ReadId>>,
     by_metric: BTreeMap<Arc<str>, Vec<ReadId>>,
     nameless: Vec<ReadId>,
     /// Per group: the groups whose recorded series it reads.
@@ -93,6 +95,7 @@ impl Catalog {
             uses: Vec::new(),
             matcher: LogMatcher::new(&[]),
             leaf_reads: Vec::new(),
+            group_reads: Vec::new(),
             by_metric: BTreeMap::new(),
             nameless: Vec::new(),
             recorders: Vec::new(),
@@ -119,6 +122,8 @@ impl Catalog {
                 Some(read)
             });
             let reads: Vec<_> = reads.collect();
+            let distinct: BTreeSet<_> = reads.iter().flatten().copied().collect();
+            catalog.group_reads.push(distinct.into_iter().collect());
             catalog.leaf_reads.push(reads);
             for (r, rule) in group.rules.iter().enumerate() {
                 if let RuleKind::Match { pipeline, .. } = &rule.kind {
@@ -249,6 +254,11 @@ impl Catalog {
     /// The read that a leaf makes; `None` for a subquery.
     pub fn leaf_read(&self, group: GroupIndex, leaf: LeafId) -> Option<ReadId> {
         self.leaf_reads[group][leaf.0 as usize]
+    }
+
+    /// The distinct reads that a group makes.
+    pub fn reads_of_group(&self, group: GroupIndex) -> &[ReadId] {
+        &self.group_reads[group]
     }
 
     /// The reads that cover a series of a source.

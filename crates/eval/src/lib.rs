@@ -6,6 +6,7 @@
 pub mod alerts;
 pub mod batch;
 pub mod catalog;
+mod chunk;
 pub mod clock;
 pub mod columns;
 pub mod detect;

@@ -1,10 +1,9 @@
 //! One series of a shard: its window, its late samples, and who reads it.
 
-use foghorn_model::{Labels, SeriesKind, Timestamp};
+use foghorn_model::{Labels, Timestamp};
 use smallvec::SmallVec;
 
-use crate::batch::Holds;
-use crate::catalog::{GroupIndex, ReadId};
+use crate::catalog::GroupIndex;
 use crate::vector::Point;
 use crate::window::Window;
 
@@ -29,7 +28,27 @@ pub(crate) struct Extra {
     pub(crate) origins: Option<Vec<PartitionRank>>,
     /// Of a delta series, per group that reads it.
     pub(crate) totals: SmallVec<[GroupTotal; 1]>,
+    /// The intakes' numbers that lead here, but the first.
+    pub(crate) refs: Vec<(u16, u32)>,
 }
+
+/// What a window holds, without the log read that records pass (it is the series' only read).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Samples that stand for themselves.
+    Absolute,
+    /// Differences.
+    Delta,
+    /// Log records.
+    Records,
+}
+
+/// The shard's own number of a set of reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SetId(pub(crate) u32);
+
+/// Of a recorded series nobody's number, of an ingested one no number.
+const NOBODY: (u16, u32) = (u16::MAX, u32::MAX);
 
 /// What a group has counted of a delta series beyond its reach: by its own ticks alone, so that no
 /// other group's pace is seen in it.
@@ -62,47 +81,123 @@ pub(crate) enum Total {
     Nobodys,
 }
 
-/// See the module's text.
+/// See the module's text. There may be millions, so that every byte counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) labels: Labels,
-    pub(crate) holds: Holds,
+    pub(crate) window: Window,
+    pub(crate) extra: Option<Box<Extra>>,
+    /// Who reads it.
+    pub(crate) reads: SetId,
+    /// The first intake's number that leads here; of a recorded series the position of the group
+    /// that records it.
+    link: (u16, u32),
     /// The source that sends it; [`crate::catalog::RECORDED`] of a recorded one.
     pub(crate) source: u16,
-    pub(crate) window: Window,
     /// The partition that sent its first sample.
     pub(crate) home: PartitionRank,
+    pub(crate) kind: Kind,
     /// Whether a staleness marker is in the window.
     pub(crate) stale: bool,
-    pub(crate) extra: Option<Box<Extra>>,
-    pub(crate) reads: SmallVec<[ReadId; 2]>,
-    /// The intakes' numbers that lead here.
-    pub(crate) refs: SmallVec<[(u16, u32); 1]>,
-    /// Of a recorded series: position of the group that records it.
-    pub(crate) recorder: Option<u32>,
 }
 
 impl Series {
-    /// Takes a sample that is on time.
+    /// A series without samples; `recorder` is the group that records it.
+    pub(crate) fn new(
+        labels: Labels,
+        kind: Kind,
+        source: u16,
+        reads: SetId,
+        recorder: Option<GroupIndex>,
+    ) -> Self {
+        Self {
+            labels,
+            window: Window::default(),
+            extra: None,
+            reads,
+            link: recorder.map_or(NOBODY, |group| (NOBODY.0, group as u32)),
+            source,
+            home: 0,
+            kind,
+            stale: false,
+        }
+    }
+
+    /// Of a recorded series: position of the group that records it.
+    pub(crate) fn recorder(&self) -> Option<GroupIndex> {
+        let (intake, group) = self.link;
+        (intake == NOBODY.0 && group != NOBODY.1).then_some(group as usize)
+    }
+
+    /// After a reload: the new positions of the groups that stay.
+    pub(crate) fn remap_recorder(&mut self, new_of: impl Fn(GroupIndex) -> Option<GroupIndex>) {
+        if let Some(old) = self.recorder() {
+            self.link.1 = new_of(old).map_or(NOBODY.1, |group| group as u32);
+        }
+    }
+
+    /// The intakes' numbers that lead here.
+    pub(crate) fn refs(&self) -> impl Iterator<Item = (u16, u32)> {
+        let first = (self.link.0 != NOBODY.0).then_some(self.link);
+        let further = self.extra.iter().flat_map(|extra| &extra.refs).copied();
+        first.into_iter().chain(further)
+    }
+
+    /// An intake's number leads here.
+    pub(crate) fn link(&mut self, intake: u16, number: u32) {
+        if self.link == NOBODY {
+            self.link = (intake, number);
+        } else {
+            let extra = self.extra.get_or_insert_default();
+            extra.refs.push((intake, number));
+        }
+    }
+
+    /// An intake's number leads here no longer.
+    pub(crate) fn unlink(&mut self, intake: u16, number: u32) {
+        let further = self.extra.as_mut().map(|extra| &mut extra.refs);
+        if self.link == (intake, number) {
+            self.link = further.and_then(Vec::pop).unwrap_or(NOBODY);
+        } else if let Some(further) = further {
+            further.retain(|known| *known != (intake, number));
+        }
+    }
+
+    /// Takes a sample that is on time. What lies at or before `horizon` may go to make room.
     #[inline]
     pub(crate) fn append(
         &mut self,
         point: Point,
         from: PartitionRank,
+        horizon: impl FnOnce() -> Timestamp,
         lower: impl Fn(PartitionRank, PartitionRank) -> bool,
     ) {
-        if self.window.is_empty() && self.extra.is_none() {
+        let plain = self.extra.is_none() && self.home == from;
+        if plain && point.t > self.window.last_t() && self.window.try_push(point) {
+            self.stale |= foghorn_model::is_stale(point.v);
+            return;
+        }
+        self.trim(horizon());
+        if self.extra.is_none() && self.window.is_empty() {
             self.home = from;
         }
-        let plain = self.home == from
-            && self
-                .extra
-                .as_ref()
-                .is_none_or(|extra| extra.origins.is_none());
-        if plain && point.t > self.window.last_t() {
-            self.window.push(point);
-        } else {
-            self.insert(point, from, lower);
+        self.append_slowly(point, from, lower);
+    }
+
+    fn append_slowly(
+        &mut self,
+        point: Point,
+        from: PartitionRank,
+        lower: impl Fn(PartitionRank, PartitionRank) -> bool,
+    ) {
+        let newest = point.t > self.window.last_t();
+        match self.extra.as_mut().and_then(|extra| extra.origins.as_mut()) {
+            Some(origins) if newest => {
+                self.window.push(point);
+                origins.push(from);
+            }
+            None if newest && self.home == from => self.window.push(point),
+            _ => self.insert(point, from, lower),
         }
         self.stale |= foghorn_model::is_stale(point.v);
     }
@@ -113,12 +208,11 @@ impl Series {
         from: PartitionRank,
         lower: impl Fn(PartitionRank, PartitionRank) -> bool,
     ) {
-        if matches!(self.holds, Holds::Records(_)) {
-            let at = self.window.points().partition_point(|p| p.t <= point.t);
-            self.window.insert(at, point);
+        if self.kind == Kind::Records {
+            self.window.insert(self.window.first_after(point.t), point);
             return;
         }
-        let (count, home) = (self.window.points().len(), self.home);
+        let (count, home) = (self.window.len(), self.home);
         if from != home {
             let extra = self.extra.get_or_insert_default();
             extra.origins.get_or_insert_with(|| vec![home; count]);
@@ -177,16 +271,27 @@ impl Series {
             extra.late.retain(|late| late.point.t > horizon.ms());
         }
         if self.stale && gone > 0 {
+            let mut points = Vec::new();
             self.stale = self
                 .window
-                .points()
+                .all(&mut points)
                 .iter()
                 .any(|p| foghorn_model::is_stale(p.v));
         }
     }
 
+    /// Drops all but the newest sample: nobody reads it any more.
+    pub(crate) fn keep_newest(&mut self) {
+        let newest = self.window.newest(i64::MIN, i64::MAX);
+        (self.window, self.extra) = (Window::default(), None);
+        if let Some(point) = newest {
+            self.window.push(point);
+            self.stale = foghorn_model::is_stale(point.v);
+        }
+    }
+
     pub(crate) fn is_delta(&self) -> bool {
-        self.holds == Holds::Samples(SeriesKind::Delta)
+        self.kind == Kind::Delta
     }
 
     /// After a group's tick: points in `leaving` leave its reach and go into its total, which ends
@@ -197,16 +302,16 @@ impl Series {
         leaving: Span,
         tick: Timestamp,
         lower: impl Fn(PartitionRank, PartitionRank) -> bool + Copy,
+        scratch: &mut Vec<Point>,
     ) {
         let seen = self.settled(tick, lower);
         let window = &seen.as_ref().unwrap_or(self).window;
-        let alive = !window.between(leaving.end, tick.ms()).is_empty();
-        let gone = window
-            .between(leaving.start, leaving.end)
-            .iter()
-            .filter(|p| !p.v.is_nan());
-        let sum = if alive {
-            gone.fold(self.group_total(group), |sum, p| sum + p.v)
+        let sum = if window.newest(leaving.end, tick.ms()).is_some() {
+            window
+                .between(leaving.start, leaving.end, scratch)
+                .iter()
+                .filter(|p| !p.v.is_nan())
+                .fold(self.group_total(group), |sum, p| sum + p.v)
         } else {
             0.0
         };
@@ -249,7 +354,8 @@ impl Series {
             .extra
             .as_ref()
             .and_then(|extra| extra.origins.as_ref());
-        for (i, point) in other.window.points().iter().enumerate() {
+        let mut points = Vec::new();
+        for (i, point) in other.window.all(&mut points).iter().enumerate() {
             let from = origins.map_or(other.home, |origins| origins[i]);
             self.insert(*point, from, lower);
         }
@@ -277,6 +383,12 @@ impl Series {
             copy.settle(tick - 1, lower);
             copy
         })
+    }
+
+    /// Whether late samples wait to be seen by every tick.
+    pub(crate) fn has_late(&self) -> bool {
+        let late = self.extra.as_ref().map(|extra| &extra.late);
+        late.is_some_and(|late| !late.is_empty())
     }
 
     /// Whether nothing of it is left.
@@ -309,7 +421,7 @@ impl Series {
                 .any(|late| late.hidden < tick && late.point.t > start && late.point.t <= span.end)
         });
         if !late && !delta && (keep_stale || !self.stale) {
-            return self.window.between(span.start, span.end);
+            return self.window.between(span.start, span.end, scratch);
         }
         let copy = if late {
             self.settled(tick, lower)
@@ -320,14 +432,10 @@ impl Series {
         if delta {
             seen.sum_into(span, total(), keep_stale, scratch);
         } else {
-            let kept = |p: &&Point| keep_stale || !foghorn_model::is_stale(p.v);
-            scratch.clear();
-            scratch.extend(
-                seen.window
-                    .between(span.start, span.end)
-                    .iter()
-                    .filter(kept),
-            );
+            seen.window.between(span.start, span.end, scratch);
+            if !keep_stale {
+                scratch.retain(|p| !foghorn_model::is_stale(p.v));
+            }
         }
         scratch
     }
@@ -342,7 +450,7 @@ impl Series {
         scratch: &mut Vec<Point>,
     ) -> Option<Point> {
         if self.extra.is_none() && !self.is_delta() {
-            return self.window.newest(span.start, span.end).copied();
+            return self.window.newest(span.start, span.end);
         }
         self.visible(span, tick, true, total, lower, scratch)
             .last()
@@ -350,11 +458,10 @@ impl Series {
     }
 
     fn sum_into(&self, span: Span, total: Total, keep_stale: bool, scratch: &mut Vec<Point>) {
-        scratch.clear();
         let (from, mut sum) = match total {
             Total::Of { group, since } => (since, self.group_total(group)),
             Total::Nobodys => {
-                let points = self.window.between(span.start, span.end);
+                let points = self.window.between(span.start, span.end, scratch);
                 let whole: f64 = points
                     .iter()
                     .filter(|p| !p.v.is_nan())
@@ -363,18 +470,15 @@ impl Series {
                 (span.start, 2.0 * whole)
             }
         };
-        for point in self.window.between(from, span.end) {
+        self.window.between(from, span.end, scratch);
+        scratch.retain_mut(|point| {
             if foghorn_model::is_stale(point.v) {
-                if keep_stale && point.t > span.start {
-                    scratch.push(*point);
-                }
-                continue;
+                return keep_stale && point.t > span.start;
             }
             sum += point.v;
-            if point.t > span.start {
-                scratch.push(Point { t: point.t, v: sum });
-            }
-        }
+            point.v = sum;
+            point.t > span.start
+        });
     }
 
     /// Heap and inline bytes, labels included.
@@ -386,6 +490,7 @@ impl Series {
                     .origins
                     .as_ref()
                     .map_or(0, |origins| origins.capacity() * 2)
+                + extra.refs.capacity() * size_of::<(u16, u32)>()
         });
         size_of::<Self>() + self.labels.heap_bytes() + self.window.bytes() + extra
     }

@@ -1,4 +1,10 @@
 //! Label sets: sorted, without duplicates, without empty values, packed into one allocation.
+//!
+//! What the series of a metric have in common, the metric's name and the labels' names, stands once
+//! in a schema that they share; a set of its own holds only its values.
+
+mod builder;
+mod schema;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -8,7 +14,10 @@ use std::sync::{Arc, LazyLock};
 
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use xxhash_rust::xxh3::xxh3_128;
+use triomphe::HeaderSlice;
+
+pub use builder::LabelsBuilder;
+use schema::Schema;
 
 /// The label that holds a metric's name.
 pub const NAME: &str = "__name__";
@@ -28,25 +37,82 @@ impl fmt::Display for Fingerprint {
 /// Order (`Ord`) is Prometheus' `labels.Compare`: pair by pair, name before value, a prefix first.
 #[derive(Clone)]
 pub struct Labels {
-    packed: Arc<Packed>,
+    /// The values but the metric's name, in name order, each behind its length.
+    packed: triomphe::Arc<HeaderSlice<Head, str>>,
     /// Whether `__name__` is left out: a view of the same bytes, so that functions that drop the
     /// name build nothing.
     nameless: bool,
 }
 
-struct Packed {
-    fingerprint: Fingerprint,
+struct Head {
+    fingerprint: Halves,
     /// Identity of the set without `__name__`.
-    nameless: Fingerprint,
-    /// Position of `__name__` among the pairs.
-    name_at: Option<u32>,
-    /// All names and values, one after another, in name order.
-    text: Box<str>,
-    /// End of each name and of each value in `text`: `2 * len` of them.
-    ends: Box<[u32]>,
+    nameless: Halves,
+    schema: Arc<Schema>,
+}
+
+/// A fingerprint without a `u128`'s alignment.
+#[derive(Clone, Copy)]
+struct Halves([u64; 2]);
+
+impl From<Fingerprint> for Halves {
+    fn from(whole: Fingerprint) -> Self {
+        Self([whole.0 as u64, (whole.0 >> 64) as u64])
+    }
+}
+
+impl From<Halves> for Fingerprint {
+    fn from(Halves([low, high]): Halves) -> Self {
+        Self(u128::from(high) << 64 | u128::from(low))
+    }
 }
 
 static EMPTY: LazyLock<Labels> = LazyLock::new(|| LabelsBuilder::default().build());
+
+/// Appends a value behind its length. A length is written in characters of fourteen bits, lowest
+/// first, of which all but the last are marked.
+fn push_value(text: &mut String, value: &str) {
+    let mut len = value.len() as u32;
+    while len >= MARK {
+        text.extend(char::from_u32(MARK | (len % MARK)));
+        len /= MARK;
+    }
+    text.extend(char::from_u32(len));
+    text.push_str(value);
+}
+
+/// Marks a length's character that is not its last.
+const MARK: u32 = 1 << 14;
+
+/// The values of a packed text.
+fn values(text: &str) -> Values<'_> {
+    Values { rest: text }
+}
+
+struct Values<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a str> {
+        let (mut len, mut shift) = (0, 0);
+        let mut chars = self.rest.chars();
+        loop {
+            let part = chars.next()? as u32;
+            len |= ((part % MARK) as usize) << shift;
+            if part < MARK {
+                break;
+            }
+            shift += 14;
+        }
+        let (value, rest) = chars.as_str().split_at_checked(len)?;
+        self.rest = rest;
+        Some(value)
+    }
+}
 
 impl Labels {
     /// The empty set.
@@ -65,9 +131,13 @@ impl Labels {
         builder.build()
     }
 
+    fn schema(&self) -> &Schema {
+        &self.packed.header.schema
+    }
+
     /// Number of labels.
     pub fn len(&self) -> usize {
-        self.packed.ends.len() / 2 - usize::from(self.hidden().is_some())
+        self.schema().len() - usize::from(self.nameless && self.schema().metric().is_some())
     }
 
     /// Whether there are none.
@@ -76,25 +146,21 @@ impl Labels {
     }
 
     /// Identity of the set.
+    #[inline]
     pub fn fingerprint(&self) -> Fingerprint {
+        let head = &self.packed.header;
         if self.nameless {
-            self.packed.nameless
+            head.nameless.into()
         } else {
-            self.packed.fingerprint
-        }
-    }
-
-    /// Position of the pair that this view leaves out.
-    fn hidden(&self) -> Option<usize> {
-        if self.nameless {
-            self.packed.name_at.map(|at| at as usize)
-        } else {
-            None
+            head.fingerprint.into()
         }
     }
 
     /// Value of a label; `None` where it is missing (which PromQL treats as empty).
     pub fn get(&self, name: &str) -> Option<&str> {
+        if name == NAME {
+            return self.schema().metric().filter(|_| !self.nameless);
+        }
         self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
     }
 
@@ -110,20 +176,17 @@ impl Labels {
 
     /// Pairs in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let hidden = self.hidden();
-        (0..self.packed.ends.len() / 2)
-            .filter(move |i| Some(*i) != hidden)
-            .map(|i| self.pair(i))
-    }
-
-    fn pair(&self, i: usize) -> (&str, &str) {
-        let Packed { text, ends, .. } = &*self.packed;
-        let start = if i == 0 { 0 } else { ends[2 * i - 1] as usize };
-        let middle = ends[2 * i] as usize;
-        (
-            &text[start..middle],
-            &text[middle..ends[2 * i + 1] as usize],
-        )
+        let mut values = values(&self.packed.slice);
+        let nameless = self.nameless;
+        let metric = self.schema().metric();
+        self.schema().names().filter_map(move |name| {
+            let value = if name == NAME {
+                metric.filter(|_| !nameless)
+            } else {
+                values.next()
+            };
+            Some((name, value?))
+        })
     }
 
     /// A builder that starts from this set.
@@ -147,7 +210,7 @@ impl Labels {
     #[must_use]
     pub fn without_name(&self) -> Self {
         Self {
-            packed: Arc::clone(&self.packed),
+            packed: triomphe::Arc::clone(&self.packed),
             nameless: true,
         }
     }
@@ -178,9 +241,9 @@ impl Labels {
         hash
     }
 
-    /// Bytes that this set holds on the heap.
+    /// Bytes that this set holds on the heap; its schema, which others share, not counted.
     pub fn heap_bytes(&self) -> usize {
-        size_of::<Packed>() + 16 + self.packed.text.len() + 4 * self.packed.ends.len()
+        size_of::<usize>() + size_of::<Head>() + self.packed.slice.len()
     }
 
     /// As a map, for templates and JSON views.
@@ -214,10 +277,14 @@ impl Hash for Labels {
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
         if self == other {
-            Ordering::Equal
-        } else {
-            self.iter().cmp(other.iter())
+            return Ordering::Equal;
         }
+        let (own, others) = (&self.packed.header.schema, &other.packed.header.schema);
+        if Arc::ptr_eq(own, others) && self.nameless == other.nameless {
+            // The names are the same, and so is the metric's.
+            return values(&self.packed.slice).cmp(values(&other.packed.slice));
+        }
+        self.iter().cmp(other.iter())
     }
 }
 
@@ -267,87 +334,6 @@ impl<'de> Deserialize<'de> for Labels {
     }
 }
 
-/// Collects pairs in any order and packs them.
-#[derive(Clone, Debug, Default)]
-pub struct LabelsBuilder {
-    pairs: Vec<(Box<str>, Box<str>)>,
-}
-
-impl LabelsBuilder {
-    /// Sets a label; an empty value removes it.
-    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
-        match self.pairs.iter().position(|(n, _)| &**n == name) {
-            Some(i) if value.is_empty() => drop(self.pairs.swap_remove(i)),
-            Some(i) => self.pairs[i].1 = value.into(),
-            None if value.is_empty() => {}
-            None => self.pairs.push((name.into(), value.into())),
-        }
-        self
-    }
-
-    /// Sets a label only where it is not there yet.
-    pub fn set_default(&mut self, name: &str, value: &str) -> &mut Self {
-        if self.get(name).is_none() {
-            self.set(name, value);
-        }
-        self
-    }
-
-    /// Removes a label.
-    pub fn remove(&mut self, name: &str) -> &mut Self {
-        self.set(name, "")
-    }
-
-    /// Value of a label set so far.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .find(|(n, _)| &**n == name)
-            .map(|(_, v)| &**v)
-    }
-
-    /// Sorts, packs and fingerprints.
-    pub fn build(&mut self) -> Labels {
-        self.pairs.sort_unstable();
-        let mut text =
-            String::with_capacity(self.pairs.iter().map(|(n, v)| n.len() + v.len()).sum());
-        let mut ends = Vec::with_capacity(2 * self.pairs.len());
-        let mut hashed = Vec::with_capacity(text.capacity() + 2 * self.pairs.len());
-        let mut name = None;
-        for (i, (n, v)) in self.pairs.iter().enumerate() {
-            let start = hashed.len();
-            for part in [n, v] {
-                text.push_str(part);
-                ends.push(text.len() as u32);
-                hashed.extend_from_slice(part.as_bytes());
-                hashed.push(0xff);
-            }
-            if &**n == NAME {
-                name = Some((i as u32, start..hashed.len()));
-            }
-        }
-        let fingerprint = Fingerprint(xxh3_128(&hashed));
-        let (name_at, nameless) = match name {
-            None => (None, fingerprint),
-            Some((at, range)) => {
-                hashed.drain(range);
-                (Some(at), Fingerprint(xxh3_128(&hashed)))
-            }
-        };
-        let packed = Packed {
-            fingerprint,
-            nameless,
-            name_at,
-            text: text.into_boxed_str(),
-            ends: ends.into_boxed_slice(),
-        };
-        Labels {
-            packed: Arc::new(packed),
-            nameless: false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,6 +376,46 @@ mod tests {
             Labels::empty().alertmanager_fingerprint(),
             0xcbf2_9ce4_8422_2325
         );
+    }
+
+    #[test]
+    fn values_of_any_length_come_back() {
+        let long = "é".repeat(40_000);
+        for len in [0, 1, 127, 128, 2_047, 2_048, 16_383, 16_384, 70_000] {
+            let value = format!("{}.", &long[..long.floor_char_boundary(len)]);
+            let labels = Labels::from_pairs([("a", "1"), ("b", &value), ("c", "3"), (NAME, "up")]);
+            assert_eq!(labels.value("b"), value);
+            assert_eq!(labels.value("c"), "3");
+            assert_eq!(labels.with("b", "").to_string(), r#"up{a="1", c="3"}"#);
+        }
+    }
+
+    #[test]
+    fn order_does_not_depend_on_what_is_shared() {
+        let sets = [
+            Labels::from_pairs([("a", "1"), ("b", "2"), (NAME, "up")]),
+            Labels::from_pairs([("a", "1"), ("b", "10"), (NAME, "up")]),
+            Labels::from_pairs([("a", "1"), (NAME, "up")]),
+            Labels::from_pairs([("a", "1"), ("b", "2"), (NAME, "down")]),
+            Labels::from_pairs([("a", "1"), ("b", "2")]),
+            Labels::from_pairs([("A", "9"), ("b", "2"), (NAME, "up")]),
+        ];
+        let views = sets.iter().map(Labels::without_name);
+        let all: Vec<_> = sets.iter().cloned().chain(views).collect();
+        for (a, b) in all.iter().flat_map(|a| all.iter().map(move |b| (a, b))) {
+            let (pairs, others) = (a.to_map(), b.to_map());
+            assert_eq!(a.cmp(b), pairs.iter().cmp(others.iter()), "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn a_series_set_is_one_small_allocation() {
+        let labels = Labels::from_pairs([("path", "/api"), ("zone", "eu-west-1a"), (NAME, "up")]);
+        assert_eq!(labels.heap_bytes(), 8 + 40 + 2 + 4 + 10);
+        assert!(Arc::ptr_eq(
+            &labels.packed.header.schema,
+            &labels.with("zone", "us").packed.header.schema
+        ));
     }
 
     #[test]

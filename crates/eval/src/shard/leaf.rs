@@ -86,7 +86,7 @@ impl Shard {
     /// A recorder may have run ahead of a group that reads it: what the group may hear of it are
     /// the ticks before its own, and the one at it where the recorder comes first.
     fn heard_until(&self, series: &Series, group: GroupIndex, tick: Timestamp) -> i64 {
-        let Some(recorder) = series.recorder.map(|recorder| recorder as usize) else {
+        let Some(recorder) = series.recorder() else {
             return i64::MAX;
         };
         let recorded_at = tick - self.catalog.group(recorder).query_offset_ms;
@@ -101,7 +101,8 @@ impl Shard {
                 .get(&group)
                 .copied()
         };
-        let reach_ms = series.reads.iter().filter_map(reach).max().unwrap_or(0);
+        let reads = self.sets.reads(series.reads);
+        let reach_ms = reads.iter().filter_map(reach).max().unwrap_or(0);
         Total::Of {
             group,
             since: (tick - reach_ms).ms(),
@@ -180,11 +181,12 @@ impl Shard {
         if !std::mem::take(&mut self.unsorted[read.0 as usize]) {
             return;
         }
-        let (series, members) = (&self.series, &mut self.members[read.0 as usize]);
+        let (series, sets) = (&self.series, &self.sets);
+        let members = &mut self.members[read.0 as usize];
         members.retain(|slot| {
             series[*slot as usize]
                 .as_ref()
-                .is_some_and(|s| s.reads.contains(&read))
+                .is_some_and(|s| sets.reads(s.reads).contains(&read))
         });
         members.sort_by(|a, b| match (&series[*a as usize], &series[*b as usize]) {
             (Some(a), Some(b)) => {

@@ -6,21 +6,24 @@
 mod leaf;
 mod reload;
 mod retire;
+mod sets;
+#[cfg(test)]
+mod tests;
 
 pub use leaf::nameless_order;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foghorn_model::{Fingerprint, Labels, Offset, Partition, Timestamp};
-use hashbrown::{HashMap, HashSet};
+use foghorn_model::{Fingerprint, Labels, Offset, Partition, SeriesKind, Timestamp};
+use hashbrown::{HashMap, HashSet, HashTable};
 use smallvec::SmallVec;
 
-use crate::batch::{Batch, Birth, Holds};
+use crate::batch::{Batch, Birth, Cell, Holds};
 use crate::catalog::{Catalog, GroupIndex, RECORDED, ReadId};
-use crate::series::{LatePoint, PartitionRank, Series};
+use crate::series::{Kind, LatePoint, PartitionRank, Series};
 use crate::vector::Point;
-use crate::window::Window;
+use sets::{ReadSets, UNREAD};
 
 /// How far a partition has got, as this shard has seen it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +34,9 @@ pub struct Progress {
     pub watermark: Timestamp,
 }
 
-/// What makes a series: labels, the log read that its records pass, and its source.
-type Identity = (Fingerprint, Option<ReadId>, u16);
+/// Cells whose series are looked at before the first of them is appended, so that the memory that
+/// they stand in is on its way when it is needed.
+const TOGETHER: usize = 16;
 
 /// An intake's number that stands for no series.
 const NONE: u32 = u32::MAX;
@@ -58,13 +62,19 @@ pub struct Shard {
     catalog: Arc<Catalog>,
     series: Vec<Option<Series>>,
     free: Vec<u32>,
-    by_identity: HashMap<Identity, u32>,
+    /// Slots by what makes a series: labels, the log read that its records pass, and its source.
+    by_identity: HashTable<u32>,
+    sets: ReadSets,
     /// Per intake: its numbers' slots.
     refs: Vec<Vec<u32>>,
     limbo: HashMap<(u16, u32), Birth>,
     /// Per read: slots of its members, in label order once sorted.
     members: Vec<Vec<u32>>,
     unsorted: Vec<bool>,
+    /// Slots that have been given late samples which not every tick to come may see.
+    lately: Vec<u32>,
+    /// When recorded series that nobody reads are looked at next.
+    next_unread: Timestamp,
     /// Partitions by rank (order of first sight), and how far they have got.
     partitions: Vec<Partition>,
     progress: BTreeMap<Partition, (PartitionRank, Progress, Timestamp)>,
@@ -83,14 +93,17 @@ impl Shard {
     pub fn new(catalog: Arc<Catalog>) -> Self {
         let (reads, groups) = (catalog.reads.len(), catalog.rules.groups.len());
         Self {
+            sets: ReadSets::new(&catalog),
             catalog,
             series: Vec::new(),
             free: Vec::new(),
-            by_identity: HashMap::new(),
+            by_identity: HashTable::new(),
             refs: Vec::new(),
             limbo: HashMap::new(),
             members: vec![Vec::new(); reads],
             unsorted: vec![false; reads],
+            lately: Vec::new(),
+            next_unread: Timestamp::MIN,
             partitions: Vec::new(),
             progress: BTreeMap::new(),
             closed: vec![Timestamp::MIN; groups],
@@ -118,14 +131,15 @@ impl Shard {
         let mut start = 0;
         for segment in &batch.segments {
             let rank = self.rank(segment.partition);
-            for i in start..segment.cells_end {
-                let cell = batch.cells[i as usize];
-                let hidden = late.next_if(|late| late.cell == i).map(|late| late.hidden);
-                let point = Point {
-                    t: cell.t,
-                    v: cell.v,
-                };
-                self.take(intake, cell.series, point, rank, hidden);
+            let cells = &batch.cells[start as usize..segment.cells_end as usize];
+            let mut at = start;
+            for cells in cells.chunks(TOGETHER) {
+                self.approach(intake, cells);
+                for cell in cells {
+                    let hidden = late.next_if(|late| late.cell == at).map(|late| late.hidden);
+                    self.take(intake, cell, rank, hidden);
+                    at += 1;
+                }
             }
             self.stats.samples += u64::from(segment.cells_end - start);
             start = segment.cells_end;
@@ -138,17 +152,26 @@ impl Shard {
         }
     }
 
-    fn take(
-        &mut self,
-        intake: u16,
-        number: u32,
-        point: Point,
-        from: PartitionRank,
-        hidden: Option<Timestamp>,
-    ) {
-        let mut slot = self.refs[intake as usize][number as usize];
+    /// Reads a byte of what each cell will be written to. The loads do not depend on one another, so
+    /// that the waits for memory overlap.
+    #[inline]
+    fn approach(&self, intake: u16, cells: &[Cell]) {
+        let refs = &self.refs[intake as usize];
+        let mut near = 0;
+        for cell in cells {
+            let slot = refs.get(cell.series as usize).copied().unwrap_or(NONE);
+            if let Some(Some(series)) = self.series.get(slot as usize) {
+                near ^= series.window.touch();
+            }
+        }
+        std::hint::black_box(near);
+    }
+
+    #[inline]
+    fn take(&mut self, intake: u16, cell: &Cell, from: PartitionRank, hidden: Option<Timestamp>) {
+        let mut slot = self.refs[intake as usize][cell.series as usize];
         if slot >= LIMBO {
-            slot = self.revive(intake, number);
+            slot = self.revive(intake, cell.series);
             if slot == NONE {
                 return;
             }
@@ -156,13 +179,21 @@ impl Shard {
         let Some(series) = &mut self.series[slot as usize] else {
             return;
         };
-        let partitions = &self.partitions;
+        let point = Point {
+            t: cell.t,
+            v: cell.v,
+        };
+        let (partitions, sets, reads) = (&self.partitions, &self.sets, series.reads);
         match hidden {
-            None => series.append(point, from, |a, b| {
-                partitions[a as usize] < partitions[b as usize]
-            }),
+            None => series.append(
+                point,
+                from,
+                || sets.horizon(reads),
+                |a, b| partitions[a as usize] < partitions[b as usize],
+            ),
             Some(hidden) => {
                 self.stats.late += 1;
+                self.lately.push(slot);
                 series.append_late(LatePoint {
                     point,
                     from,
@@ -190,17 +221,12 @@ impl Shard {
     }
 
     fn bear(&mut self, intake: u16, birth: Birth) {
-        let identity = (
-            birth.labels.fingerprint(),
-            record_read(birth.holds),
-            birth.source,
-        );
-        let slot = match self.by_identity.get(&identity) {
-            Some(slot) => *slot,
+        let slot = match self.find(&birth.labels, birth.holds, birth.source) {
+            Some(slot) => slot,
             None => self.create(birth.labels, birth.holds, birth.source, None),
         };
         if let Some(series) = &mut self.series[slot as usize] {
-            series.refs.push((intake, birth.series));
+            series.link(intake, birth.series);
         }
         let refs = &mut self.refs[intake as usize];
         if refs.len() <= birth.series as usize {
@@ -209,10 +235,54 @@ impl Shard {
         refs[birth.series as usize] = slot;
     }
 
-    fn create(&mut self, labels: Labels, holds: Holds, source: u16, recorder: Option<u32>) -> u32 {
-        let reads: SmallVec<[ReadId; 2]> = match holds {
+    /// What a series' window holds; `None` of log records whose read is gone.
+    fn holds(&self, series: &Series) -> Option<Holds> {
+        Some(match series.kind {
+            Kind::Absolute => Holds::Samples(SeriesKind::Absolute),
+            Kind::Delta => Holds::Samples(SeriesKind::Delta),
+            Kind::Records => Holds::Records(*self.sets.reads(series.reads).first()?),
+        })
+    }
+
+    /// The slot of a series.
+    fn find(&self, labels: &Labels, holds: Holds, source: u16) -> Option<u32> {
+        let fingerprint = labels.fingerprint();
+        let is_it = |slot: &u32| {
+            self.series[*slot as usize].as_ref().is_some_and(|series| {
+                series.source == source
+                    && series.labels.fingerprint() == fingerprint
+                    && self.holds(series).and_then(record_read) == record_read(holds)
+            })
+        };
+        self.by_identity.find(hash_of(fingerprint), is_it).copied()
+    }
+
+    /// Enters a slot, whose series is not entered yet.
+    fn enter(&mut self, slot: u32, fingerprint: Fingerprint) {
+        let series = &self.series;
+        let hash = |slot: &u32| {
+            let series = series[*slot as usize].as_ref();
+            series.map_or(0, |series| hash_of(series.labels.fingerprint()))
+        };
+        self.by_identity
+            .insert_unique(hash_of(fingerprint), slot, hash);
+    }
+
+    fn create(
+        &mut self,
+        labels: Labels,
+        holds: Holds,
+        source: u16,
+        recorder: Option<GroupIndex>,
+    ) -> u32 {
+        let reads: SmallVec<[ReadId; 8]> = match holds {
             Holds::Samples(_) => self.catalog.reads_of(&labels, source).collect(),
             Holds::Records(read) => SmallVec::from_slice(&[read]),
+        };
+        let kind = match holds {
+            Holds::Samples(SeriesKind::Absolute) => Kind::Absolute,
+            Holds::Samples(SeriesKind::Delta) => Kind::Delta,
+            Holds::Records(_) => Kind::Records,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.series.push(None);
@@ -222,20 +292,13 @@ impl Shard {
             self.members[read.0 as usize].push(slot);
             self.unsorted[read.0 as usize] = true;
         }
-        self.by_identity
-            .insert((labels.fingerprint(), record_read(holds), source), slot);
-        self.series[slot as usize] = Some(Series {
-            labels,
-            holds,
-            source,
-            window: Window::default(),
-            home: 0,
-            stale: false,
-            extra: None,
-            reads,
-            refs: SmallVec::new(),
-            recorder,
-        });
+        let number = self.sets.number(&reads);
+        let set = self.sets.get_mut(number);
+        set.slots.push(slot);
+        set.has_deltas |= kind == Kind::Delta;
+        let fingerprint = labels.fingerprint();
+        self.series[slot as usize] = Some(Series::new(labels, kind, source, number, recorder));
+        self.enter(slot, fingerprint);
         self.stats.series += 1;
         slot
     }
@@ -244,40 +307,47 @@ impl Shard {
     fn forget(&mut self, intake: u16, number: u32) {
         self.limbo.remove(&(intake, number));
         self.marked.remove(&(intake, number));
+        if self.limbo.capacity() > 1_024 && self.limbo.len() < self.limbo.capacity() / 8 {
+            self.limbo.shrink_to(2 * self.limbo.len());
+            self.marked.shrink_to(2 * self.marked.len());
+        }
         let Some(slot) = self.refs[intake as usize].get_mut(number as usize) else {
             return;
         };
         let slot = std::mem::replace(slot, NONE);
         if let Some(Some(series)) = self.series.get_mut(slot as usize) {
-            series.refs.retain(|known| *known != (intake, number));
+            series.unlink(intake, number);
         }
     }
 
-    /// Writes a recorded sample (or its staleness marker) of a group at its tick.
+    /// Writes a recorded sample (or its staleness marker) of a group at its tick. Of a series that
+    /// nobody reads only the last sample is kept, for counting.
     pub fn record(&mut self, recorder: GroupIndex, labels: &Labels, at: Timestamp, value: f64) {
-        let holds = Holds::Samples(foghorn_model::SeriesKind::Absolute);
-        let slot = match self
-            .by_identity
-            .get(&(labels.fingerprint(), None, RECORDED))
-        {
-            Some(slot) => *slot,
-            None => self.create(labels.clone(), holds, RECORDED, Some(recorder as u32)),
+        let holds = Holds::Samples(SeriesKind::Absolute);
+        let slot = match self.find(labels, holds, RECORDED) {
+            Some(slot) => slot,
+            None => self.create(labels.clone(), holds, RECORDED, Some(recorder)),
         };
-        if let Some(series) = &mut self.series[slot as usize] {
-            // The last writer of an instant stands (rules of one group that record one series).
-            match series.window.find(at.ms()) {
-                Ok(i) => series.window.replace(i, value),
-                Err(_) => series.append(
-                    Point {
-                        t: at.ms(),
-                        v: value,
-                    },
-                    0,
-                    |_, _| false,
-                ),
-            }
-            series.stale |= foghorn_model::is_stale(value);
+        let Some(series) = &mut self.series[slot as usize] else {
+            return;
+        };
+        let point = Point {
+            t: at.ms(),
+            v: value,
+        };
+        let (sets, reads) = (&self.sets, series.reads);
+        if reads == UNREAD {
+            series.window.trim(i64::MAX);
+            series.window.push(point);
+            series.stale = foghorn_model::is_stale(value);
+            return;
         }
+        // The last writer of an instant stands (rules of one group that record one series).
+        match series.window.find(at.ms()) {
+            Ok(i) => series.window.replace(i, value),
+            Err(_) => series.append(point, 0, || sets.horizon(reads), |_, _| false),
+        }
+        series.stale |= foghorn_model::is_stale(value);
     }
 
     /// Death marks since the last call: (intake, its number). Each must come back as
@@ -320,6 +390,11 @@ impl Shard {
     pub fn counts(&self) -> ShardStats {
         self.stats
     }
+}
+
+/// A fingerprint's share in the table's hash: fingerprints are hashes already.
+fn hash_of(fingerprint: Fingerprint) -> u64 {
+    fingerprint.0 as u64
 }
 
 fn record_read(holds: Holds) -> Option<ReadId> {

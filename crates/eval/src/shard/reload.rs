@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use foghorn_model::Timestamp;
 
-use super::{Shard, record_read};
-use crate::batch::Holds;
+use super::Shard;
+use super::sets::ReadSets;
 use crate::catalog::{Catalog, GroupIndex, ReadId, Target};
+use crate::series::Kind;
 
 impl Shard {
     /// Takes new rules: series that nothing names any more go, the others keep their windows.
@@ -19,42 +20,43 @@ impl Shard {
             .iter()
             .map(|old| old.map_or(last, |old| self.closed[old]))
             .collect();
+        let old_sets = std::mem::replace(&mut self.sets, ReadSets::new(&catalog));
+        self.next_unread = Timestamp::MIN;
         self.members = vec![Vec::new(); catalog.reads.len()];
         self.unsorted = vec![true; catalog.reads.len()];
         self.by_identity.clear();
+        let new_group = |old: GroupIndex| group_map.iter().position(|from| *from == Some(old));
         for slot in 0..self.series.len() as u32 {
             let Some(series) = &mut self.series[slot as usize] else {
                 continue;
             };
-            series.recorder = series.recorder.and_then(|old| {
-                group_map
-                    .iter()
-                    .position(|from| *from == Some(old as usize))
-                    .map(|new| new as u32)
-            });
-            series.reads = match series.holds {
-                Holds::Samples(_) => catalog.reads_of(&series.labels, series.source).collect(),
-                Holds::Records(read) => same_log_read(&old, &catalog, read).into_iter().collect(),
+            series.remap_recorder(new_group);
+            series.remap_totals(new_group);
+            let reads: Vec<_> = match series.kind {
+                Kind::Records => {
+                    let read = old_sets.reads(series.reads)[0];
+                    same_log_read(&old, &catalog, read).into_iter().collect()
+                }
+                Kind::Absolute | Kind::Delta => {
+                    catalog.reads_of(&series.labels, series.source).collect()
+                }
             };
-            if let (Holds::Records(_), Some(read)) = (series.holds, series.reads.first()) {
-                series.holds = Holds::Records(*read);
+            series.reads = self.sets.number(&reads);
+            if reads.is_empty() {
+                if series.recorder().is_none() {
+                    self.bury(slot);
+                    continue;
+                }
+                series.keep_newest();
             }
-            if series.reads.is_empty() {
-                self.bury(slot);
-                continue;
-            }
-            for read in &series.reads {
+            for read in &reads {
                 self.members[read.0 as usize].push(slot);
             }
-            series.remap_totals(|old| group_map.iter().position(|from| *from == Some(old)));
-            self.by_identity.insert(
-                (
-                    series.labels.fingerprint(),
-                    record_read(series.holds),
-                    series.source,
-                ),
-                slot,
-            );
+            let set = self.sets.get_mut(series.reads);
+            set.slots.push(slot);
+            set.has_deltas |= series.kind == Kind::Delta;
+            let fingerprint = series.labels.fingerprint();
+            self.enter(slot, fingerprint);
         }
     }
 }

@@ -1,39 +1,41 @@
 //! What closed ticks leave behind: totals of delta series, trimmed windows, buried series.
+//!
+//! Nothing here shows in what ticks see, which goes by time alone: it is about memory. So it goes at
+//! its own pace: a window is trimmed when a sample needs its room, and series are looked through for
+//! dead ones each time their horizon has moved by a quarter of their reach. Both go by ticks.
 
 use std::sync::Arc;
 
 use foghorn_model::Timestamp;
+use foghorn_rules::plan::LOOKBACK_MS;
 
-use super::{LIMBO, Shard, record_read};
+use super::sets::UNREAD;
+use super::{LIMBO, NONE, Shard};
 use crate::batch::Birth;
-use crate::catalog::{GroupIndex, ReadId};
-use crate::series::{PartitionRank, Span};
+use crate::catalog::GroupIndex;
+use crate::series::{PartitionRank, Series, SetId, Span};
 
 impl Shard {
-    /// A group closed a tick: what no group can reach any more goes.
+    /// A group closed a tick: what no group can reach any more goes, if not at once.
     pub fn closed(&mut self, group: GroupIndex, tick: Timestamp) {
         self.closed[group] = tick;
         let catalog = Arc::clone(&self.catalog);
-        let next = |g: GroupIndex| self.closed[g] + catalog.group(g).interval_ms;
-        let horizons: Vec<_> = (0..catalog.reads.len())
-            .map(|read| catalog.horizon(ReadId(read as u32), next))
-            .collect();
-        let settled: Vec<_> = catalog
-            .reads
-            .iter()
-            .map(|read| {
-                read.reach_ms
-                    .keys()
-                    .map(|g| self.closed[*g])
-                    .min()
-                    .unwrap_or(Timestamp::MIN)
-            })
-            .collect();
         self.total(group, tick);
-        for (read, spec) in catalog.reads.iter().enumerate() {
-            if spec.reach_ms.contains_key(&group) {
-                self.trim(ReadId(read as u32), &horizons, &settled);
+        self.settle_late();
+        if self.sets.advance(&catalog, group, tick, &self.closed) {
+            let due: Vec<_> = self
+                .sets
+                .numbers()
+                .filter(|set| self.sets.is_due(*set))
+                .collect();
+            for set in &due {
+                self.sweep(*set);
             }
+            self.drop_members(&due);
+        }
+        if tick >= self.next_unread {
+            self.next_unread = tick + LOOKBACK_MS / 4;
+            self.sweep_unread();
         }
     }
 
@@ -42,79 +44,148 @@ impl Shard {
         let (catalog, partitions) = (&self.catalog, &self.partitions);
         let lower =
             |a: PartitionRank, b: PartitionRank| partitions[a as usize] < partitions[b as usize];
-        let reach_of = |read: &ReadId| catalog.reads[read.0 as usize].reach_ms.get(&group).copied();
-        let reads = |read: usize| catalog.reads[read].reach_ms.contains_key(&group);
-        for read in (0..catalog.reads.len()).filter(|read| reads(*read)) {
-            for slot in &self.members[read] {
-                let Some(series) = &mut self.series[*slot as usize] else {
-                    continue;
-                };
-                if !series.is_delta() || !catalog.reads_source(group, series.source) {
-                    continue;
-                }
-                if let Some(reach_ms) = series.reads.iter().filter_map(reach_of).max() {
-                    let start = (tick - reach_ms).ms();
-                    let leaving = Span {
-                        start,
-                        end: start + catalog.group(group).interval_ms,
-                    };
-                    series.total(group, leaving, tick, lower);
-                }
+        let interval_ms = catalog.group(group).interval_ms;
+        for number in self.sets.numbers() {
+            let set = self.sets.get(number);
+            if !set.has_deltas {
+                continue;
             }
-        }
-    }
-
-    fn trim(&mut self, read: ReadId, horizons: &[Timestamp], settled: &[Timestamp]) {
-        let partitions = std::mem::take(&mut self.partitions);
-        let lower =
-            |a: PartitionRank, b: PartitionRank| partitions[a as usize] < partitions[b as usize];
-        let mut dead = Vec::new();
-        for slot in &self.members[read.0 as usize] {
-            let Some(series) = &mut self.series[*slot as usize] else {
+            let reaches = set
+                .reads
+                .iter()
+                .filter_map(|read| catalog.reads[read.0 as usize].reach_ms.get(&group));
+            let Some(reach_ms) = reaches.max() else {
                 continue;
             };
-            let of = |of: &[Timestamp]| series.reads.iter().map(|read| of[read.0 as usize]).min();
-            let (horizon, settled) = (of(horizons), of(settled));
-            series.settle(settled.unwrap_or(Timestamp::MIN), lower);
-            series.trim(horizon.unwrap_or(Timestamp::MIN));
-            if series.is_over() {
-                dead.push(*slot);
+            let start = (tick - *reach_ms).ms();
+            let leaving = Span {
+                start,
+                end: start + interval_ms,
+            };
+            for slot in &set.slots {
+                let series = self.series[*slot as usize].as_mut();
+                if let Some(series) = series.filter(|series| {
+                    series.is_delta() && catalog.reads_source(group, series.source)
+                }) {
+                    series.total(group, leaving, tick, lower, &mut self.scratch);
+                }
             }
-        }
-        self.partitions = partitions;
-        for slot in dead {
-            self.bury(slot);
         }
     }
 
+    /// Moves late samples that every tick to come may see into their windows.
+    fn settle_late(&mut self) {
+        if self.lately.is_empty() {
+            return;
+        }
+        let (catalog, partitions, closed) = (&self.catalog, &self.partitions, &self.closed);
+        let lower =
+            |a: PartitionRank, b: PartitionRank| partitions[a as usize] < partitions[b as usize];
+        self.lately.sort_unstable();
+        self.lately.dedup();
+        let (series, sets) = (&mut self.series, &self.sets);
+        self.lately.retain(|slot| {
+            let Some(series) = &mut series[*slot as usize] else {
+                return false;
+            };
+            let groups = sets
+                .reads(series.reads)
+                .iter()
+                .flat_map(|read| catalog.reads[read.0 as usize].reach_ms.keys());
+            let settled = groups.map(|group| closed[*group]).min();
+            series.settle(settled.unwrap_or(Timestamp::MIN), lower);
+            series.has_late()
+        });
+    }
+
+    /// Trims the series of a set and buries those of which nothing is left.
+    fn sweep(&mut self, number: SetId) {
+        let set = self.sets.get_mut(number);
+        let horizon = set.horizon;
+        set.swept = horizon;
+        let is_over = |series: &mut Series| {
+            series.trim(horizon);
+            series.is_over()
+        };
+        self.bury_where(number, is_over);
+    }
+
+    /// Buries recorded series that nobody reads once they are not recorded any more.
+    fn sweep_unread(&mut self) {
+        let (closed, catalog) = (self.closed.clone(), Arc::clone(&self.catalog));
+        self.bury_where(UNREAD, |series| {
+            let Some(recorder) = series.recorder() else {
+                return true;
+            };
+            let silence_ms = LOOKBACK_MS.max(2 * catalog.group(recorder).interval_ms);
+            let horizon = closed[recorder] - silence_ms;
+            series.stale || series.window.last_t() <= horizon.ms()
+        });
+    }
+
+    fn bury_where(&mut self, number: SetId, mut is_over: impl FnMut(&mut Series) -> bool) {
+        let mut slots = std::mem::take(&mut self.sets.get_mut(number).slots);
+        slots.retain(|slot| {
+            let over = self.series[*slot as usize]
+                .as_mut()
+                .is_none_or(&mut is_over);
+            if over {
+                self.bury(*slot);
+            }
+            !over
+        });
+        if slots.len() < slots.capacity() / 4 {
+            slots.shrink_to(2 * slots.len());
+        }
+        self.sets.get_mut(number).slots = slots;
+    }
+
+    /// Takes buried series off the lists of the reads of some sets, which stay in order.
+    fn drop_members(&mut self, sets: &[SetId]) {
+        let mut reads: Vec<_> = sets
+            .iter()
+            .flat_map(|set| self.sets.reads(*set).iter().copied())
+            .collect();
+        reads.sort_unstable();
+        reads.dedup();
+        let series = &self.series;
+        for read in reads {
+            let members = &mut self.members[read.0 as usize];
+            members.retain(|slot| series[*slot as usize].is_some());
+            if members.len() < members.capacity() / 4 {
+                members.shrink_to(2 * members.len());
+            }
+        }
+    }
+
+    /// Ends a series. Its slot is free at once: whoever buries takes it off the lists of members
+    /// before another series is born.
     pub(super) fn bury(&mut self, slot: u32) {
         let Some(series) = self.series[slot as usize].take() else {
             return;
         };
-        for read in &series.reads {
-            self.unsorted[read.0 as usize] = true;
-        }
-        for (intake, number) in &series.refs {
-            self.refs[*intake as usize][*number as usize] = LIMBO;
-            let birth = Birth {
-                series: *number,
-                labels: series.labels.clone(),
-                holds: series.holds,
-                source: series.source,
-            };
-            self.limbo.insert((*intake, *number), birth);
-            if self.marked.insert((*intake, *number)) {
-                self.deaths.push((*intake, *number));
+        let holds = self.holds(&series);
+        for (intake, number) in series.refs() {
+            let place = &mut self.refs[intake as usize][number as usize];
+            if let Some(holds) = holds {
+                *place = LIMBO;
+                let birth = Birth {
+                    series: number,
+                    labels: series.labels.clone(),
+                    holds,
+                    source: series.source,
+                };
+                self.limbo.insert((intake, number), birth);
+            } else {
+                *place = NONE;
+            }
+            if self.marked.insert((intake, number)) {
+                self.deaths.push((intake, number));
             }
         }
-        self.by_identity.remove(&(
-            series.labels.fingerprint(),
-            record_read(series.holds),
-            series.source,
-        ));
-        // Members lists may still name the slot: it is reused only after they were sorted again.
-        for read in &series.reads {
-            self.members[read.0 as usize].retain(|member| *member != slot);
+        let hash = super::hash_of(series.labels.fingerprint());
+        if let Ok(entry) = self.by_identity.find_entry(hash, |known| *known == slot) {
+            entry.remove();
         }
         self.free.push(slot);
         self.stats.series -= 1;

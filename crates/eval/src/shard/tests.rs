@@ -1,0 +1,201 @@
+//! What a shard keeps, and for how long.
+
+use foghorn_model::Labels;
+use foghorn_model::time::STALE_NAN;
+use foghorn_rules::{LoadOptions, Source, load};
+
+use super::*;
+use crate::batch::Segment;
+
+const SECOND_MS: i64 = 1_000;
+const MINUTE_MS: i64 = 60_000;
+
+fn catalog(rules: &str) -> Arc<Catalog> {
+    let text = format!("groups:\n  - name: g\n    interval: 15s\n    rules:\n{rules}");
+    let (rules, diagnostics) = load(&[Source::new("t.yaml", &text)], &LoadOptions::default());
+    assert!(
+        !diagnostics.iter().any(foghorn_rules::Diagnostic::is_error),
+        "{diagnostics:?}"
+    );
+    Arc::new(Catalog::new(rules))
+}
+
+fn reads_up() -> Arc<Catalog> {
+    catalog("      - record: r\n        expr: max_over_time(up[1m])\n")
+}
+
+fn up(i: u32) -> Labels {
+    Labels::from_pairs([("__name__", "up"), ("i", &i.to_string())])
+}
+
+fn birth(number: u32, labels: Labels) -> Birth {
+    Birth {
+        series: number,
+        labels,
+        holds: Holds::Samples(SeriesKind::Absolute),
+        source: 0,
+    }
+}
+
+/// A batch of one sample of each of some numbers.
+fn samples(numbers: std::ops::Range<u32>, t: i64) -> Batch {
+    let cells: Vec<_> = numbers
+        .map(|series| Cell {
+            series,
+            t,
+            v: t as f64,
+        })
+        .collect();
+    Batch {
+        segments: vec![Segment {
+            partition: Partition::new(0, 0),
+            cells_end: cells.len() as u32,
+            next_offset: 1,
+            watermark: Timestamp(t),
+            furthest: Timestamp(t),
+        }],
+        cells,
+        ..Batch::default()
+    }
+}
+
+/// Answers the death marks as an intake does.
+fn answer(shard: &mut Shard) -> Vec<u32> {
+    let freed: Vec<_> = shard.take_deaths().iter().map(|(_, n)| *n).collect();
+    let mut batch = Batch {
+        freed: freed.clone(),
+        ..Batch::default()
+    };
+    shard.apply(&mut batch);
+    freed
+}
+
+#[test]
+fn series_come_and_go_and_leave_nothing() {
+    let mut shard = Shard::new(reads_up());
+    let mut free: Vec<u32> = (0..400).rev().collect();
+    for round in 0..200_u32 {
+        let t = i64::from(round) * 15 * SECOND_MS;
+        for i in 0..10 {
+            let number = free.pop().unwrap();
+            let mut batch = samples(number..number + 1, t);
+            batch.births.push(birth(number, up(round * 10 + i)));
+            shard.apply(&mut batch);
+        }
+        shard.closed(0, Timestamp(t));
+        free.extend(answer(&mut shard));
+        // Those of the last minute, and of a quarter of that, and of the round.
+        assert!(shard.stats().series <= 80, "{} live", shard.stats().series);
+    }
+    assert!(shard.series.len() <= 80);
+    assert!(shard.members[0].len() <= 80);
+    assert_eq!(shard.by_identity.len(), shard.stats().series);
+    assert_eq!((shard.limbo.len(), shard.marked.len()), (0, 0));
+    assert_eq!(shard.free.len() + shard.stats().series, shard.series.len());
+}
+
+#[test]
+fn a_window_that_is_fed_keeps_its_reach() {
+    let mut shard = Shard::new(reads_up());
+    let mut first = samples(0..1, 0);
+    first.births.push(birth(0, up(0)));
+    shard.apply(&mut first);
+    for round in 1..1_000 {
+        let t = round * SECOND_MS;
+        shard.apply(&mut samples(0..1, t));
+        if round % 15 == 0 {
+            shard.closed(0, Timestamp(t));
+        }
+    }
+    let series = shard.series[0].as_ref().unwrap();
+    // What the next tick reaches, a tick's, and a quarter of a minute's that may wait.
+    assert!(
+        (54..=92).contains(&series.window.len()),
+        "{}",
+        series.window.len()
+    );
+}
+
+#[test]
+fn dead_and_revived_before_the_intake_hears() {
+    let mut shard = Shard::new(reads_up());
+    let mut first = samples(0..1, 0);
+    first.births.push(birth(0, up(0)));
+    shard.apply(&mut first);
+    (1..20).for_each(|k| shard.closed(0, Timestamp(k * 15 * SECOND_MS)));
+    assert_eq!(shard.stats().series, 0);
+    shard.apply(&mut samples(0..1, 5 * MINUTE_MS));
+    assert_eq!(shard.stats().series, 1);
+    assert_eq!(answer(&mut shard), [0]);
+    assert_eq!(shard.limbo.len(), 0);
+}
+
+#[test]
+fn a_recorded_series_that_nobody_reads_is_one_sample() {
+    let mut shard = Shard::new(reads_up());
+    let labels = Labels::from_pairs([("__name__", "r")]);
+    for round in 0..1_000_u32 {
+        let t = Timestamp(i64::from(round) * 15 * SECOND_MS);
+        shard.record(0, &labels, t, f64::from(round).sqrt());
+        shard.closed(0, t);
+    }
+    assert_eq!(shard.stats().series, 1);
+    assert_eq!(shard.series[0].as_ref().unwrap().window.len(), 1);
+}
+
+#[test]
+fn a_recorded_series_that_nobody_reads_ends() {
+    let check = |last: f64, rounds: i64| {
+        let mut shard = Shard::new(reads_up());
+        let labels = Labels::from_pairs([("__name__", "r")]);
+        shard.record(0, &labels, Timestamp(0), last);
+        (0..rounds).for_each(|k| shard.closed(0, Timestamp(k * 15 * SECOND_MS)));
+        shard.stats().series
+    };
+    assert_eq!(check(1.0, 10), 1);
+    assert_eq!(check(1.0, 30), 0);
+    assert_eq!(check(STALE_NAN, 10), 0);
+}
+
+#[test]
+fn a_recorded_series_that_is_read_keeps_its_reach() {
+    let catalog = catalog(
+        "      - record: r\n        expr: max_over_time(up[1m])\n      - record: s\n        expr: max_over_time(r[2m])\n",
+    );
+    let mut shard = Shard::new(catalog);
+    let labels = Labels::from_pairs([("__name__", "r")]);
+    for round in 0..1_000_u32 {
+        let t = Timestamp(i64::from(round) * 15 * SECOND_MS);
+        shard.record(0, &labels, t, f64::from(round).sqrt());
+        shard.closed(0, t);
+    }
+    let series = shard.series[0].as_ref().unwrap();
+    assert!(
+        (8..=12).contains(&series.window.len()),
+        "{}",
+        series.window.len()
+    );
+}
+
+#[test]
+fn a_delta_series_of_two_reads_counts_once() {
+    let catalog = catalog(
+        "      - record: a\n        expr: max_over_time(up[1m])\n      - record: b\n        expr: max_over_time(up{i=\"0\"}[1m])\n",
+    );
+    let mut shard = Shard::new(catalog);
+    for round in 0..100_i64 {
+        let mut batch = samples(0..1, round * 15 * SECOND_MS);
+        batch.cells[0].v = 1.0;
+        if round == 0 {
+            let mut birth = birth(0, up(0));
+            birth.holds = Holds::Samples(SeriesKind::Delta);
+            batch.births.push(birth);
+        }
+        shard.apply(&mut batch);
+        shard.closed(0, Timestamp(round * 15 * SECOND_MS));
+    }
+    let series = shard.series[0].as_ref().unwrap();
+    let total = series.extra.as_ref().unwrap().totals[0].sum;
+    // A hundred samples, of which the next tick's reach holds the last three.
+    assert_eq!(total, 97.0);
+}
