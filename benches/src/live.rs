@@ -26,6 +26,8 @@ use crate::{Failure, rules};
 pub(crate) struct Setup<'a> {
     /// The cluster that it reads from.
     pub(crate) cluster: &'a Cluster,
+    /// A consumer group to come back to, as a static member; a new one where there is none.
+    pub(crate) group: Option<&'a str>,
     /// The one source.
     pub(crate) source: SourceConfig,
     /// The rules.
@@ -75,7 +77,11 @@ impl Setup<'_> {
         let config = LiveConfig {
             kafka: Some(KafkaConfig {
                 brokers: self.cluster.bootstrap().to_owned(),
-                group: format!("foghorn-{}", crate::measure::wall().ms()),
+                group: self.group.map_or_else(
+                    || format!("foghorn-{}", crate::measure::wall().ms()),
+                    str::to_owned,
+                ),
+                instance: self.group.map_or_else(String::new, str::to_owned),
                 ..KafkaConfig::default()
             }),
             properties: self.cluster.properties(),

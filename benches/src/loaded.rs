@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use foghorn_engine::Entry;
 use foghorn_model::Timestamp;
 use foghorn_runtime::StartFrom;
 use foghorn_store::SignalLog;
@@ -76,6 +77,7 @@ impl<'a> Loaded<'a> {
         let (cpu, wall) = (cpu_seconds(), Instant::now());
         let setup = Setup {
             cluster: self.cluster,
+            group: None,
             source: self.load.source(&self.filled.topic),
             rules: self.load.rules(kind, rules),
             workers,
@@ -144,6 +146,20 @@ impl<'a> Loaded<'a> {
         let expected = expected(&self.data, rules, run.first, run.last);
         same(&run.findings.results, &expected.results)?;
         same(&[run.findings.distinct], &[expected.distinct])
+    }
+
+    /// Whether the alerts of a whole log, which closed these ticks, are what they must be.
+    pub(crate) fn check_alerts(
+        &self,
+        rules: usize,
+        log: &[Entry],
+        closed: &[Timestamp],
+    ) -> Result<(), Failure> {
+        let (Some(first), Some(last)) = (closed.first(), closed.last()) else {
+            return Err("no tick was closed".into());
+        };
+        let expected = expected(&self.data, rules, *first, *last);
+        same(&found(log, rules, *last).results, &expected.results)
     }
 }
 

@@ -18,7 +18,7 @@ const SERVICES: u64 = 200;
 const ONE_IN: u64 = 100;
 /// Errors that happen; rules beyond them look for lines that are never written.
 pub(crate) const CODES: u64 = 5;
-/// A rule has a result where a stream said its line more often than this within a minute.
+/// A rule has a result where a service said its line more often than this within a minute.
 const MORE_THAN: u64 = 5;
 /// Width of the rules' windows, in milliseconds.
 const WINDOW_MS: i64 = 60_000;
@@ -66,14 +66,15 @@ fn needle(i: u64) -> String {
     format!("upstream error E{i:04}")
 }
 
-/// A rule file with the first so many rules.
+/// A rule file with the first so many rules. They sum, because fields of a record (`log.offset`, say)
+/// are labels of what is counted, as in Loki.
 pub(crate) fn file(count: usize) -> RuleFile {
     let mut text = "groups:\n  - name: comparison\n    interval: 10s\n    rules:\n".to_owned();
     for i in 0..count {
         // Writing to a string does not fail.
         let _infallible = writeln!(
             text,
-            "      - record: {}\n        expr: 'count_over_time({{service_name=~\".+\"}} |= \"{}\" [1m]) > {MORE_THAN}'",
+            "      - record: {}\n        expr: 'sum by (service_name) (count_over_time({{service_name=~\".+\"}} |= \"{}\" [1m])) > {MORE_THAN}'",
             rules::name(i),
             needle(i as u64)
         );

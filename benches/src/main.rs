@@ -9,6 +9,7 @@
 //! compared with results that are computed from the data set alone.
 
 mod allocs;
+mod catchup;
 mod check;
 mod cluster;
 mod dataset;
@@ -58,6 +59,11 @@ enum Bench {
     Storm(storm::Args),
     /// From a produced record to the incident on the output topic.
     Latency(latency::Args),
+    /// A restart in the middle of a backlog.
+    Catchup(catchup::Args),
+    /// The process that `catchup` kills.
+    #[command(hide = true)]
+    CatchupVictim(catchup::VictimArgs),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +73,8 @@ fn main() -> ExitCode {
         Bench::Memory(args) => memory::run(&args),
         Bench::Storm(args) => storm::run(&args),
         Bench::Latency(args) => latency::run(&args),
+        Bench::Catchup(args) => catchup::run(&args),
+        Bench::CatchupVictim(args) => catchup::victim(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

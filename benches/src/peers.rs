@@ -97,11 +97,12 @@ impl<'a> Peers<'a> {
         let verdict = if last.results == expected {
             "equal".to_owned()
         } else {
-            format!("{expected} expected")
+            format!("{expected}_expected")
         };
         let (name, cost) = (peer.name(), median(&costs));
         say(&format!(
-            "peer={name} load=json rules={rules} mode={mode} samples={} cpu_s_per_million={} samples_per_cpu_s={:.0} resident_mb={} results={} checked={verdict}",
+            "peer={} load=json rules={rules} mode={mode} samples={} cpu_s_per_million={} samples_per_cpu_s={:.0} resident_mb={} results={} checked={verdict}",
+            peer.folder(),
             of.data.samples(),
             spread(&costs, 3),
             1e6 / cost,
@@ -118,7 +119,7 @@ impl<'a> Peers<'a> {
             cost,
             of_bare: None,
             resident_mb: Some(last.resident_mb),
-            results: format!("{}, {verdict}", last.results),
+            results: format!("{}, {}", last.results, verdict.replace('_', " ")),
         })
     }
 }
