@@ -14,6 +14,7 @@ mod cluster;
 mod dataset;
 mod latency;
 mod live;
+mod logs;
 mod measure;
 mod memory;
 mod path;
@@ -53,6 +54,8 @@ enum Bench {
     Storm(storm::Args),
     /// From a produced record to the incident on the output topic.
     Latency(latency::Args),
+    /// JSON logs under rules with line filters, in memory.
+    Logs(logs::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Bench::Memory(args) => memory::run(&args),
         Bench::Storm(args) => storm::run(&args),
         Bench::Latency(args) => latency::run(&args),
+        Bench::Logs(args) => logs::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
