@@ -22,6 +22,8 @@ mod home;
 mod instances;
 #[path = "e2e/outage.rs"]
 mod outage;
+#[path = "e2e/pressure.rs"]
+mod pressure;
 #[path = "e2e/receivers.rs"]
 mod receivers;
 #[path = "e2e/reload.rs"]

@@ -13,6 +13,7 @@ pub mod live;
 pub mod metrics;
 pub mod pipeline;
 mod planner;
+mod rings;
 
 pub use backlog::OutboxBacklog;
 pub use dead_letters::DeadLetters;
