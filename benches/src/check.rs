@@ -18,8 +18,94 @@ pub(crate) struct Findings {
     pub(crate) distinct: u64,
 }
 
-/// Width of the rules' windows, in seconds.
-const WINDOW: i64 = 60;
+/// Width of the rules' windows, in milliseconds.
+const WINDOW_MS: i64 = 60_000;
+/// A count rule holds above so many.
+const COUNT: usize = 20;
+
+/// What the rules ask of a window. As thresholds rise from rule to rule, the first of a kind that
+/// does not hold is the last that must be looked at.
+struct Window {
+    avg: f64,
+    max: f64,
+    min: f64,
+    /// The value that a count rule's threshold must stay below.
+    counted: f64,
+}
+
+impl Window {
+    /// Of some values, and of those that a count looks at.
+    fn of(values: &[f64], mut steps: Vec<f64>) -> Self {
+        steps.sort_unstable_by(|a, b| b.total_cmp(a));
+        Self {
+            avg: values.iter().sum::<f64>() / values.len() as f64,
+            max: values.iter().copied().fold(f64::MIN, f64::max),
+            min: values.iter().copied().fold(f64::MAX, f64::min),
+            counted: steps.get(COUNT).copied().unwrap_or(f64::MIN),
+        }
+    }
+
+    /// The rules that hold, of the first so many.
+    fn holding(&self, rules: usize) -> impl Iterator<Item = usize> {
+        let of_kind = move |kind: usize, value: f64| {
+            let all = (kind..rules).step_by(4);
+            all.take_while(move |i| value > rules::threshold(*i))
+        };
+        of_kind(0, self.avg)
+            .chain(of_kind(1, self.max))
+            .chain(of_kind(2, self.counted))
+            .chain(of_kind(3, self.min))
+    }
+}
+
+/// The values of a series, and when each stands.
+struct Series {
+    values: Vec<f64>,
+    offset_ms: i64,
+    every_ms: i64,
+}
+
+impl Series {
+    fn of(data: &Dataset, series: u64) -> Self {
+        Self {
+            values: (0..data.rounds)
+                .map(|round| Dataset::value(series, round))
+                .collect(),
+            offset_ms: data.offset_ms(series),
+            every_ms: data.every_ms,
+        }
+    }
+
+    /// The newest sample at or before an instant after the data set's beginning; -1 where there is
+    /// none.
+    fn newest(&self, at_ms: i64) -> i64 {
+        let last = self.values.len() as i64 - 1;
+        (at_ms - self.offset_ms)
+            .div_euclid(self.every_ms)
+            .clamp(-1, last)
+    }
+
+    /// The samples after one instant, up to another.
+    fn between(&self, after_ms: i64, until_ms: i64) -> &[f64] {
+        let (from, to) = (self.newest(after_ms) + 1, self.newest(until_ms) + 1);
+        &self.values[from as usize..to.max(from) as usize]
+    }
+
+    /// What `PromQL` sees at a tick: a window that is open left and closed right, and for counts a
+    /// subquery, at each whole second the newest sample.
+    fn at_tick(&self, tick_ms: i64) -> Option<Window> {
+        let values = self.between(tick_ms - WINDOW_MS, tick_ms);
+        let steps = (0..WINDOW_MS / 1_000).map(|step| self.newest(tick_ms - step * 1_000));
+        let steps = steps.filter(|k| *k >= 0).map(|k| self.values[k as usize]);
+        (!values.is_empty()).then(|| Window::of(values, steps.collect()))
+    }
+
+    /// What a hopping window sees that ends at an instant: closed left and open right.
+    fn hop(&self, end_ms: i64) -> Option<Window> {
+        let values = self.between(end_ms - WINDOW_MS - 1, end_ms - 1);
+        (!values.is_empty()).then(|| Window::of(values, values.to_vec()))
+    }
+}
 
 /// What the first `rules` rules must find at the ticks from `first` to `last`.
 pub(crate) fn expected(
@@ -33,57 +119,39 @@ pub(crate) fn expected(
         distinct: 0,
     };
     for series in 0..data.series() {
-        let values: Vec<f64> = (0..data.seconds)
-            .map(|second| Dataset::value(series, second))
-            .collect();
-        let offset_ms = data.at(series, 0).ms() - T0_MS;
-        let mut found = vec![false; rules];
+        let of = Series::of(data, series);
+        let mut distinct = BTreeSet::new();
         let mut tick = first;
         while tick <= last {
-            for (i, found) in found.iter_mut().enumerate() {
-                if holds(i, &values, offset_ms, tick.ms() - T0_MS) {
-                    findings.results[i] += 1;
-                    *found = true;
+            if let Some(window) = of.at_tick(tick.ms() - T0_MS) {
+                for rule in window.holding(rules) {
+                    findings.results[rule] += 1;
+                    distinct.insert(rule);
                 }
             }
             tick += INTERVAL_MS;
         }
-        findings.distinct += found.iter().filter(|found| **found).count() as u64;
+        findings.distinct += distinct.len() as u64;
     }
     findings
 }
 
-/// Whether rule `i` has a result for a series at a tick, `tick_ms` after the data set's beginning.
-/// Sample `k` stands `offset_ms` after second `k`.
-fn holds(i: usize, values: &[f64], offset_ms: i64, tick_ms: i64) -> bool {
-    // The newest sample at or before an instant; -1 where there is none.
-    let newest = |at_ms: i64| ((at_ms - offset_ms).div_euclid(1_000)).min(values.len() as i64 - 1);
-    let (from, to) = (
-        newest(tick_ms - WINDOW * 1_000).max(-1) + 1,
-        newest(tick_ms) + 1,
-    );
-    if to <= from {
-        return false;
+/// Results of hopping windows over all series, as other engines compute them; `last` says, by
+/// partition, when the last window ends that its engine closes.
+pub(crate) fn hopping(data: &Dataset, rules: usize, last: impl Fn(u32) -> Timestamp) -> u64 {
+    let mut results = 0;
+    for series in 0..data.series() {
+        let of = Series::of(data, series);
+        let last_ms = last(Dataset::partition(series)).ms() - T0_MS;
+        let ends = (1..)
+            .map(|k| k * INTERVAL_MS)
+            .take_while(|end| *end <= last_ms);
+        let windows = ends.filter_map(|end| of.hop(end));
+        results += windows
+            .map(|window| window.holding(rules).count() as u64)
+            .sum::<u64>();
     }
-    let window = &values[from as usize..to as usize];
-    let x = i as f64;
-    match i % 4 {
-        0 => window.iter().sum::<f64>() / window.len() as f64 > rounded(0.7 + 0.01 * x, 2),
-        1 => window.iter().copied().fold(f64::MIN, f64::max) > rounded(1.0 + 0.01 * x, 2),
-        2 => {
-            // A subquery: at each whole second of the window, the newest sample.
-            let steps = (0..WINDOW).map(|step| newest(tick_ms - step * 1_000));
-            let above = |k: &i64| *k >= 0 && values[*k as usize] > rounded(0.6 + 0.01 * x, 2);
-            steps.filter(above).count() > 20
-        }
-        _ => window.iter().copied().fold(f64::MAX, f64::min) > rounded(0.5 + 0.005 * x, 3),
-    }
-}
-
-/// A threshold as the rule file writes it.
-fn rounded(value: f64, digits: i32) -> f64 {
-    let unit = 10_f64.powi(digits);
-    (value * unit).round() / unit
+    results
 }
 
 /// The ticks that a log closed, in its order.
@@ -143,12 +211,23 @@ pub(crate) fn found(log: &[Entry], rules: usize, last: Timestamp) -> Findings {
 mod tests {
     use super::*;
 
+    fn series(values: Vec<f64>, offset_ms: i64) -> Series {
+        Series {
+            values,
+            offset_ms,
+            every_ms: 1_000,
+        }
+    }
+
     #[test]
     fn windows_are_open_left_and_closed_right() {
-        let values: Vec<f64> = (0..100).map(|k| if k == 0 { 5.0 } else { 0.0 }).collect();
         // Rule 1: a maximum above 1.01. Sample 0 stands at 0 ms, or 500 ms.
-        let check =
-            |offset_ms, tick_ms, expect| assert_eq!(holds(1, &values, offset_ms, tick_ms), expect);
+        let check = |offset_ms, tick_ms, expect| {
+            let values = (0..100).map(|k| if k == 0 { 5.0 } else { 0.0 }).collect();
+            let window = series(values, offset_ms).at_tick(tick_ms);
+            let holds = window.is_some_and(|window| window.holding(4).any(|rule| rule == 1));
+            assert_eq!(holds, expect);
+        };
         check(0, 0, true);
         check(0, 50_000, true);
         check(0, 60_000, false);
@@ -157,13 +236,37 @@ mod tests {
     }
 
     #[test]
+    fn hops_are_closed_left_and_open_right() {
+        let check = |end_ms, expect| {
+            let values = (0..100).map(|k| if k == 0 { 5.0 } else { 0.0 }).collect();
+            let window = series(values, 0).hop(end_ms);
+            assert_eq!(window.is_some_and(|window| window.max > 1.0), expect);
+        };
+        check(10_000, true);
+        check(60_000, true);
+        check(60_001, false);
+    }
+
+    #[test]
     fn a_count_needs_more_than_twenty_seconds_above() {
         let check = |above: usize, expect| {
-            let values: Vec<f64> = (0..61).map(|k| f64::from(u8::from(k < above))).collect();
+            let values = (0..61).map(|k| f64::from(u8::from(k < above))).collect();
             // The first sample is before the window's first whole second.
-            assert_eq!(holds(2, &values, 0, 60_000), expect, "{above}");
+            let window = series(values, 0).at_tick(60_000).unwrap();
+            assert_eq!(window.holding(4).any(|rule| rule == 2), expect, "{above}");
         };
         check(21, false);
         check(22, true);
+    }
+
+    #[test]
+    fn rules_hold_up_to_their_thresholds() {
+        let window = Window::of(&[1.0; 30], vec![1.0; 30]);
+        // Averages above 0.70, 0.74, … 0.98; counts of more than 0.62 … 0.98; minima above 0.515 ….
+        let of_kind = |kind| window.holding(10_000).filter(|i| i % 4 == kind).count();
+        assert_eq!(
+            [of_kind(0), of_kind(1), of_kind(2), of_kind(3)],
+            [8, 0, 10, 25]
+        );
     }
 }

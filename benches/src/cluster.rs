@@ -7,11 +7,12 @@ use foghorn_kafka::{
     Admin, Consumer, ConsumerConfig, Outgoing, Producer, Properties, RdAdmin, RdConsumer,
     RdProducer, SendError, Start, TopicSpec,
 };
+use foghorn_model::Timestamp;
 use foghorn_testkit::broker::{Broker, Kind};
 use tokio::time::Instant;
 
 use crate::Failure;
-use crate::dataset::{Dataset, PARTITIONS};
+use crate::dataset::PARTITIONS;
 use crate::sys::cpu_seconds;
 
 /// Nothing here takes longer than this.
@@ -29,6 +30,71 @@ pub(crate) struct Bare {
     pub(crate) cpu_s: f64,
     /// Seconds of wall time.
     pub(crate) wall_s: f64,
+}
+
+/// A topic while it is filled.
+pub(crate) struct Filling<'a> {
+    producer: RdProducer,
+    topic: &'a str,
+    records: u64,
+    bytes: u64,
+    newest: [Option<Timestamp>; PARTITIONS as usize],
+}
+
+/// A topic that is filled.
+#[derive(Clone, Debug)]
+pub(crate) struct Filled {
+    /// Its name.
+    pub(crate) topic: String,
+    /// Records on it.
+    pub(crate) records: u64,
+    /// Bytes of their payloads.
+    pub(crate) bytes: u64,
+    /// The newest event time of each partition; none where it is empty.
+    pub(crate) newest: [Option<Timestamp>; PARTITIONS as usize],
+}
+
+impl Filling<'_> {
+    /// Records so far.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Sends a record whose newest event time is `at`.
+    pub(crate) fn put(
+        &mut self,
+        key: Option<&str>,
+        partition: u32,
+        payload: &[u8],
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        let record = Outgoing {
+            topic: self.topic,
+            partition: Some(partition),
+            key: key.map(str::as_bytes),
+            payload: Some(payload),
+            timestamp_ms: Some(at.ms()),
+            ..Outgoing::default()
+        };
+        send(&self.producer, &record, 0)?;
+        self.records += 1;
+        self.bytes += payload.len() as u64;
+        let newest = &mut self.newest[partition as usize];
+        *newest = (*newest).max(Some(at));
+        if self.records.is_multiple_of(1_000) {
+            acknowledged(&self.producer, Duration::ZERO)?;
+        }
+        Ok(())
+    }
+}
+
+impl Filled {
+    /// The watermark when all is read: the least, over the partitions, of the newest time less the
+    /// allowed lateness. A partition without a record has no watermark: it is idle.
+    pub(crate) fn final_watermark(&self, allowed_lateness_ms: i64) -> Timestamp {
+        let least = self.newest.iter().flatten().min();
+        least.copied().unwrap_or(Timestamp::MIN) - allowed_lateness_ms
+    }
 }
 
 impl Cluster {
@@ -63,8 +129,12 @@ impl Cluster {
         Ok(name)
     }
 
-    /// Creates a topic and produces a data set to it: keyed, uncompressed, in time order.
-    pub(crate) fn produce(&self, purpose: &str, data: &Dataset) -> Result<String, Failure> {
+    /// Creates a topic and lets it be filled, uncompressed.
+    pub(crate) fn fill(
+        &self,
+        purpose: &str,
+        fill: impl FnOnce(&mut Filling<'_>) -> Result<(), Failure>,
+    ) -> Result<Filled, Failure> {
         let topic = self.topic(purpose, PARTITIONS)?;
         let properties = [
             ("bootstrap.servers", self.bootstrap()),
@@ -78,25 +148,33 @@ impl Cluster {
             .iter()
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
             .collect();
-        let producer = RdProducer::open(&Properties::new(properties)?)?;
-        let mut text = String::new();
-        for second in 0..data.seconds {
-            for series in 0..data.series() {
-                data.write(series, second, &mut text);
-                let record = Outgoing {
-                    topic: &topic,
-                    key: Some(data.key(series).as_bytes()),
-                    payload: Some(text.as_bytes()),
-                    timestamp_ms: Some(data.at(series, second).ms()),
-                    ..Outgoing::default()
-                };
-                send(&producer, &record, 0)?;
-            }
-            acknowledged(&producer, Duration::ZERO)?;
+        let mut filling = Filling {
+            producer: RdProducer::open(&Properties::new(properties)?)?,
+            topic: &topic,
+            records: 0,
+            bytes: 0,
+            newest: [None; PARTITIONS as usize],
+        };
+        fill(&mut filling)?;
+        filling.producer.flush(PATIENCE)?;
+        acknowledged(&filling.producer, Duration::ZERO)?;
+        let (records, bytes, newest) = (filling.records, filling.bytes, filling.newest);
+        Ok(Filled {
+            topic,
+            records,
+            bytes,
+            newest,
+        })
+    }
+
+    /// Reads a topic as it is now to its end.
+    pub(crate) fn read(&self, topic: &str, mut each: impl FnMut(&[u8])) -> Result<u64, Failure> {
+        let mut count = 0;
+        for record in RdAdmin::open(&self.properties())?.read_to_end(topic, None)? {
+            count += 1;
+            each(record.payload.as_deref().unwrap_or_default());
         }
-        producer.flush(PATIENCE)?;
-        acknowledged(&producer, Duration::ZERO)?;
-        Ok(topic)
+        Ok(count)
     }
 
     /// Reads so many records by the batch and adds up their lengths, and nothing more.

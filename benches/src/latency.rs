@@ -4,6 +4,9 @@
 //! Two sorts of probes, each an alert and an incident of its own: a log line that a rule matches on
 //! arrival; and a metric above a threshold, timed from the record that releases the tick at which it
 //! fires (the first one, in the last partition, whose time is past the tick by the allowed lateness).
+//!
+//! With `--share 0.7` the load is seven tenths of what this machine can take, everything on it: first
+//! records are sent as fast as they go, and how many the runtime then reads a second is looked at.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -29,11 +32,18 @@ pub(crate) struct Args {
     /// Records a second, beside the probes.
     #[arg(long, default_value_t = 20_000)]
     rate: u64,
+    /// A share of the rate at which this machine is busy, in place of a rate.
+    #[arg(long)]
+    share: Option<f64>,
     /// Seconds that probes are sent for.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
 }
 
+/// How long flooding takes.
+const FLOOD: Duration = Duration::from_secs(9);
+/// How long a start may take.
+const READY: Duration = Duration::from_secs(30);
 /// Partitions of the topics that are read.
 const PARTITIONS: u32 = 4;
 /// How far the watermark trails: the default of JSON, in milliseconds.
@@ -71,29 +81,71 @@ struct Metrics(Dataset);
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let cluster = Cluster::start()?;
     say(&format!(
-        "load: {} records/s over {PARTITIONS} partitions, probes for {} s",
-        args.rate, args.seconds
+        "load: over {PARTITIONS} partitions, probes for {} s",
+        args.seconds
     ));
-    say(&format!(
-        "log match on arrival: {}",
-        phase(args, &cluster, &Logs)?
-    ));
+    measure(args, &cluster, &Logs, "log match on arrival")?;
     let metrics = Metrics(Dataset::new(10_000, 1));
-    say(&format!(
-        "metric alert from the record that releases its tick: {}",
-        phase(args, &cluster, &metrics)?
-    ));
+    let what = "metric alert from the record that releases its tick";
+    measure(args, &cluster, &metrics, what)
+}
+
+fn measure<P: Phase>(args: &Args, cluster: &Cluster, phase: &P, what: &str) -> Result<(), Failure> {
+    let rate = match args.share {
+        Some(share) => (flood(cluster, phase)? * share) as u64,
+        None => args.rate,
+    };
+    let told = probe(rate, args.seconds, cluster, phase)?;
+    say(&format!("{what} at {rate} records/s: {told}"));
     Ok(())
 }
 
-fn phase<P: Phase>(args: &Args, cluster: &Cluster, phase: &P) -> Result<String, Failure> {
-    let (input, output) = (cluster.topic("in", PARTITIONS)?, cluster.topic("out", 1)?);
-    let observer = Observer::start(cluster.properties(), &output)?;
+/// Records a second that the runtime reads while they come as fast as they can be sent.
+fn flood<P: Phase>(cluster: &Cluster, phase: &P) -> Result<f64, Failure> {
+    let input = cluster.topic("flood", PARTITIONS)?;
     let dir = tempfile::tempdir()?;
-    let setup = Setup {
+    let running = setup::<P>(cluster, &input, None, dir.path()).start()?;
+    running.wait("readiness", READY, crate::live::Running::is_ready)?;
+    let mut flow = Flow::new(cluster, &input)?;
+    let (begin, mut sent) = (Instant::now(), 0_u64);
+    // The counter moves once a second: what lies between two moves took as long as they are apart.
+    let (mut last, mut from, mut rate) = (0.0, None, 0.0);
+    while begin.elapsed() < FLOOD {
+        phase.load(sent, wall(), &mut flow.text);
+        flow.send((sent % u64::from(PARTITIONS)) as u32)?;
+        sent += 1;
+        if sent.is_multiple_of(1_000) {
+            acknowledged(&flow.producer, Duration::ZERO)?;
+            let read = running.gauge("foghorn_records_total");
+            if read > last && begin.elapsed() > FLOOD / 3 {
+                let (first, at) = *from.get_or_insert((read, Instant::now()));
+                if read > first {
+                    rate = (read - first) / at.elapsed().as_secs_f64();
+                }
+            }
+            last = read;
+        }
+    }
+    flow.producer_ends()?;
+    running.finish()?;
+    say(&format!(
+        "flood: {sent} records sent in {:.1} s, {rate:.0} read a second",
+        begin.elapsed().as_secs_f64()
+    ));
+    Ok(rate)
+}
+
+fn setup<'a, P: Phase>(
+    cluster: &'a Cluster,
+    input: &str,
+    output: Option<&'a str>,
+    state_dir: &'a std::path::Path,
+) -> Setup<'a> {
+    Setup {
         cluster,
+        group: None,
         source: SourceConfig {
-            topics: vec![input.clone()],
+            topics: vec![input.to_owned()],
             ..SourceConfig::of("s", P::FORMAT)
         },
         rules: RuleFile {
@@ -103,16 +155,24 @@ fn phase<P: Phase>(args: &Args, cluster: &Cluster, phase: &P) -> Result<String, 
         workers: 1,
         start: StartFrom::Latest,
         idle_timeout_ms: 5_000,
-        state_dir: dir.path(),
-        output: Some(&output),
-    };
-    let running = setup.start()?;
-    running.wait(
-        "readiness",
-        Duration::from_secs(30),
-        crate::live::Running::is_ready,
-    )?;
-    let begun = Flow::new(cluster, &input)?.run(args, phase)?;
+        state_dir,
+        output,
+        recorded: None,
+    }
+}
+
+fn probe<P: Phase>(
+    rate: u64,
+    seconds: u64,
+    cluster: &Cluster,
+    phase: &P,
+) -> Result<String, Failure> {
+    let (input, output) = (cluster.topic("in", PARTITIONS)?, cluster.topic("out", 1)?);
+    let observer = Observer::start(cluster.properties(), &output)?;
+    let dir = tempfile::tempdir()?;
+    let running = setup::<P>(cluster, &input, Some(&output), dir.path()).start()?;
+    running.wait("readiness", READY, crate::live::Running::is_ready)?;
+    let begun = Flow::new(cluster, &input)?.run(rate, seconds, phase)?;
     // What is on its way arrives within a moment, or never.
     std::thread::sleep(Duration::from_secs(2));
     let seen = observer.finish()?;
@@ -143,9 +203,14 @@ impl<'a> Flow<'a> {
         })
     }
 
-    fn run<P: Phase>(mut self, args: &Args, phase: &P) -> Result<BTreeMap<u32, Instant>, Failure> {
+    fn run<P: Phase>(
+        mut self,
+        rate: u64,
+        seconds: u64,
+        phase: &P,
+    ) -> Result<BTreeMap<u32, Instant>, Failure> {
         let begin = wall();
-        let end_ms = args.seconds as i64 * 1_000 + 2 * MARGIN_MS;
+        let end_ms = seconds as i64 * 1_000 + 2 * MARGIN_MS;
         let (mut sent, mut probes) = (0_u64, 0_u32);
         for ms in 0..end_ms {
             let at = begin + ms;
@@ -162,7 +227,7 @@ impl<'a> Flow<'a> {
                 self.send(probes % PARTITIONS)?;
                 probes += 1;
             }
-            let due = (ms as u64 + 1) * args.rate / 1_000;
+            let due = (ms as u64 + 1) * rate / 1_000;
             if sent < due {
                 self.release(at);
             }

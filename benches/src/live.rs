@@ -1,5 +1,6 @@
 //! The live runtime as `foghorn run` wires it, less arguments, API and console.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,11 +8,13 @@ use std::time::Duration;
 
 use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
 use foghorn_emit::{
-    Backlog, DeadLetterSink, Emitter, KafkaSink, KafkaSinkConfig, Sink, SinkMetrics,
+    Backlog, DeadLetterSink, Emitter, KafkaSink, KafkaSinkConfig, RecordedFormat,
+    RecordedKafkaConfig, RecordedSink, Sink, SinkMetrics,
 };
 use foghorn_engine::RuleFile;
 use foghorn_engine::sequencer::Patience;
 use foghorn_ingest::{KafkaConfig, SourceConfig};
+use foghorn_model::Timestamp;
 use foghorn_rules::LoadOptions;
 use foghorn_runtime::{DeadLetters, Live, LiveConfig, Metrics, OutboxBacklog, StartFrom};
 use tokio::time::Instant;
@@ -23,6 +26,8 @@ use crate::{Failure, rules};
 pub(crate) struct Setup<'a> {
     /// The cluster that it reads from.
     pub(crate) cluster: &'a Cluster,
+    /// A consumer group to come back to, as a static member; a new one where there is none.
+    pub(crate) group: Option<&'a str>,
     /// The one source.
     pub(crate) source: SourceConfig,
     /// The rules.
@@ -37,6 +42,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) state_dir: &'a Path,
     /// A topic for incidents.
     pub(crate) output: Option<&'a str>,
+    /// A topic for recorded samples, in JSON.
+    pub(crate) recorded: Option<&'a str>,
 }
 
 /// A runtime that runs.
@@ -55,12 +62,26 @@ impl Setup<'_> {
         let metrics = Arc::new(Metrics::new()?);
         let sink_metrics = SinkMetrics::register(metrics.registry())?;
         let ready = Arc::new(AtomicBool::new(false));
+        let recorded = self.recorded.map(|topic| {
+            let config = RecordedKafkaConfig {
+                brokers: Some(self.cluster.bootstrap().to_owned()),
+                properties: BTreeMap::new(),
+                property_files: BTreeMap::new(),
+                topic: topic.to_owned(),
+                format: RecordedFormat::JsonMetrics,
+            };
+            RecordedSink::open(&config, sink_metrics.clone())
+        });
         let bell = Bell::default();
         let (rung, told) = (Arc::clone(&bell), Arc::clone(&ready));
         let config = LiveConfig {
             kafka: Some(KafkaConfig {
                 brokers: self.cluster.bootstrap().to_owned(),
-                group: format!("foghorn-{}", crate::measure::wall().ms()),
+                group: self.group.map_or_else(
+                    || format!("foghorn-{}", crate::measure::wall().ms()),
+                    str::to_owned,
+                ),
+                instance: self.group.map_or_else(String::new, str::to_owned),
                 ..KafkaConfig::default()
             }),
             properties: self.cluster.properties(),
@@ -81,6 +102,7 @@ impl Setup<'_> {
             load_options: LoadOptions::default(),
             correlator: Correlator::new(Config::default(), Topology::new(&TopologyFile::default())),
             dead_letters: DeadLetters::new(DeadLetterSink::counting(sink_metrics.clone())),
+            recorded: recorded.transpose()?,
             metrics: Arc::clone(&metrics),
         };
         let wake = move || {
@@ -120,8 +142,8 @@ impl Running {
         let sink = KafkaSink::open(&KafkaSinkConfig {
             name: "output".to_owned(),
             brokers: Some(brokers.to_owned()),
-            properties: std::collections::BTreeMap::new(),
-            property_files: std::collections::BTreeMap::new(),
+            properties: BTreeMap::new(),
+            property_files: BTreeMap::new(),
             topic: topic.to_owned(),
             source: "foghorn-bench".to_owned(),
         })?;
@@ -140,6 +162,12 @@ impl Running {
         family
             .and_then(|family| family.get_metric().first())
             .map_or(0.0, |metric| metric.get_gauge().get_value())
+    }
+
+    /// The last tick that the first group closed.
+    pub(crate) fn last_tick(&self) -> Option<Timestamp> {
+        let groups = self.live.view().groups();
+        groups.first().and_then(|group| group.last_tick)
     }
 
     /// Whether every partition is read and event time has begun.
@@ -165,7 +193,7 @@ impl Running {
             if begin.elapsed() > patience {
                 return Err(format!("this did not come: {what}").into());
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(25));
         }
         Ok(())
     }

@@ -1,163 +1,146 @@
-//! JSON logs (ECS) through decoder, intake and shard, in memory and in one thread: what a record
-//! costs as rules with line filters grow in number.
-//!
-//! Every rule counts lines with a text of its own, each record passes at most one of them, and the
-//! counts are compared with what was written.
+//! Logs as Filebeat writes them to Kafka (Elastic Common Schema), the rules that count some of their
+//! lines, and how often those rules must find what they look for.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use foghorn_engine::RuleFile;
 use foghorn_ingest::SourceConfig;
 use foghorn_model::Timestamp;
-use foghorn_wire::Format;
+use foghorn_wire::{DecodeOptions, Format, JsonLogMapping, LineSource, Names, StreamLabel};
 
-use crate::Failure;
-use crate::dataset::T0_MS;
-use crate::measure::{median, say};
-use crate::rig::Rig;
-use crate::rules::catalog;
-use crate::sys::{allocations, cpu_seconds};
+use crate::dataset::{Dataset, T0_MS, mix};
+use crate::rules::{self, INTERVAL_MS};
 
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Records of each run.
-    #[arg(long, default_value_t = 200_000)]
-    records: u64,
-    /// Numbers of rules, each measured by itself; 0: the decoder and the clock alone.
-    #[arg(long, value_delimiter = ',', default_value = "0,1,10,100,1000")]
-    rules: Vec<usize>,
-    /// One record in so many passes a rule.
-    #[arg(long, default_value_t = 20)]
-    one_in: u64,
-    /// Runs of each kind.
-    #[arg(long, default_value_t = 5)]
-    runs: usize,
+/// Services that write.
+const SERVICES: u64 = 200;
+/// One line in so many is an error.
+const ONE_IN: u64 = 100;
+/// Errors that happen; rules beyond them look for lines that are never written.
+pub(crate) const CODES: u64 = 5;
+/// A rule has a result where a service said its line more often than this within a minute.
+const MORE_THAN: u64 = 5;
+/// Width of the rules' windows, in milliseconds.
+const WINDOW_MS: i64 = 60_000;
+
+/// Which service writes record `number` of a round, and the error that it tells of, if any.
+fn record(number: u64, round: u64) -> (u64, Option<u64>) {
+    let chance = mix(number << 24 ^ round);
+    let code = chance
+        .is_multiple_of(ONE_IN)
+        .then_some((chance >> 32) % CODES);
+    ((chance >> 8) % SERVICES, code)
 }
 
-/// Records that are fed before the shard takes in what came of them.
-const BATCH: usize = 1_000;
-
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    for rules in &args.rules {
-        let records: Vec<_> = (0..args.records)
-            .map(|i| record(i, rule_of(i, *rules, args.one_in)))
-            .collect();
-        let bytes: usize = records.iter().map(String::len).sum();
-        let (mut costs, mut fresh) = (Vec::new(), 0);
-        for _ in 0..args.runs {
-            let (cost, allocated) = once(*rules, &records, args)?;
-            costs.push(cost / records.len() as f64 * 1e9);
-            fresh = allocated;
-        }
-        say(&format!(
-            "JSON logs, {rules} rules: {:.0} ns a record (least {:.0}) of {} bytes, {:.2} M records per CPU-s, {fresh} allocations in the second half",
-            median(&costs),
-            costs.iter().copied().fold(f64::INFINITY, f64::min),
-            bytes / records.len(),
-            1e3 / median(&costs)
-        ));
-    }
-    Ok(())
-}
-
-/// One run: CPU-seconds, and allocations of its second half.
-fn once(rules: usize, records: &[String], args: &Args) -> Result<(f64, u64), Failure> {
-    let catalog = catalog(&file(rules))?;
-    let mut rig = Rig::new(&catalog, &SourceConfig::of("l", Format::JsonLogs));
-    let before = cpu_seconds();
-    let (first, second) = records.split_at(records.len() / 2);
-    feed(&mut rig, first)?;
-    let allocated = allocations();
-    feed(&mut rig, second)?;
-    let (cpu_s, allocated) = (cpu_seconds() - before, allocations() - allocated);
-    let hits = rig.intake.stats().log_hits;
-    let written = if rules == 0 {
-        0
-    } else {
-        args.records.div_ceil(args.one_in)
+/// Writes record `number` of a round.
+pub(crate) fn write(data: &Dataset, number: u64, round: u64, into: &mut String) {
+    let (service, code) = record(number, round);
+    let at = data.at(number, round);
+    into.clear();
+    // Writing to a string does not fail.
+    let _infallible = write!(
+        into,
+        "{{\"@timestamp\":\"{at}\",\"@metadata\":{{\"beat\":\"filebeat\",\"type\":\"_doc\",\"version\":\"8.11.0\"}},\
+         \"log\":{{\"level\":\"{}\",\"logger\":\"http\",\"offset\":{},\"file\":{{\"path\":\"/var/log/svc-{service:03}.log\"}}}},\
+         \"ecs\":{{\"version\":\"8.0.0\"}},\"service\":{{\"name\":\"svc-{service:03}\"}},\
+         \"host\":{{\"name\":\"node-{service:03}\"}},\"agent\":{{\"type\":\"filebeat\",\"version\":\"8.11.0\"}},\"message\":\"",
+        if code.is_some() { "error" } else { "info" },
+        round * 977 + number,
+    );
+    let _infallible = match code {
+        Some(code) => write!(
+            into,
+            "request {number:05} failed after 3 attempts: {}\"}}",
+            needle(code)
+        ),
+        None => write!(
+            into,
+            "GET /api/v1/tenants/items/{number:05}/details served with 200 in {} ms\"}}",
+            number % 97
+        ),
     };
-    if hits != written {
-        return Err(format!("{hits} records passed a rule, not {written}").into());
-    }
-    Ok((cpu_s, allocated))
-}
-
-fn feed(rig: &mut Rig, records: &[String]) -> Result<(), Failure> {
-    for batch in records.chunks(BATCH) {
-        for record in batch {
-            rig.feed(record.as_bytes(), Timestamp(T0_MS))?;
-        }
-        rig.settle();
-    }
-    Ok(())
 }
 
 /// What rule `i` looks for.
-fn needle(i: usize) -> String {
-    let what = [
-        "connection refused",
-        "payment declined",
-        "deadline exceeded",
-        "out of memory",
-        "circuit breaker open",
-        "checksum mismatch",
-        "lock wait timeout",
-    ][i % 7];
-    format!("{what} E{i:04}")
+fn needle(i: u64) -> String {
+    format!("upstream error E{i:04}")
 }
 
-fn file(rules: usize) -> RuleFile {
-    let mut text = "groups:\n  - name: logs\n    interval: 10s\n    rules:\n".to_owned();
-    // Writing to a string does not fail.
-    for i in 0..rules.max(1) {
-        let (service, needle) = if rules == 0 {
-            ("nobody", needle(0))
-        } else {
-            ("svc-.+", needle(i))
-        };
-        let _infallible = write!(
+/// A rule file with the first so many rules. They sum, because fields of a record (`log.offset`, say)
+/// are labels of what is counted, as in Loki.
+pub(crate) fn file(count: usize) -> RuleFile {
+    let mut text = "groups:\n  - name: comparison\n    interval: 10s\n    rules:\n".to_owned();
+    for i in 0..count {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(
             text,
-            "      - alert: rule_{i}\n        expr: 'sum by (service) (count_over_time({{service=~\"{service}\"}} |= \"{needle}\" [1m])) > 1e9'\n"
+            "      - record: {}\n        expr: 'sum by (service_name) (count_over_time({{service_name=~\".+\"}} |= \"{}\" [1m])) > {MORE_THAN}'",
+            rules::name(i),
+            needle(i as u64)
         );
     }
     RuleFile {
-        path: "logs.yaml".to_owned(),
+        path: "comparison.yaml".to_owned(),
         text,
     }
 }
 
-/// The rule that a record passes, if any.
-fn rule_of(i: u64, rules: usize, one_in: u64) -> Option<usize> {
-    (rules > 0 && i.is_multiple_of(one_in)).then(|| (i / one_in) as usize % rules)
+/// The source: nested ECS fields, the message as line.
+pub(crate) fn source() -> SourceConfig {
+    let label = |label: &str, from: &[&str]| StreamLabel {
+        label: label.to_owned(),
+        from: Names::of(from),
+    };
+    SourceConfig {
+        decode: DecodeOptions {
+            json_logs: JsonLogMapping {
+                timestamp: Names::of(&["@timestamp"]),
+                message: Names::of(&["message"]),
+                level: Names::of(&["/log/level", "log.level"]),
+                stream: vec![
+                    label("service_name", &["/service/name", "service.name"]),
+                    label("host", &["/host/name", "host.name"]),
+                    label("level", &["/log/level", "log.level"]),
+                ],
+                line: LineSource::Message,
+                ..JsonLogMapping::default()
+            },
+            ..DecodeOptions::default()
+        },
+        ..SourceConfig::of("m", Format::JsonLogs)
+    }
 }
 
-fn record(i: u64, rule: Option<usize>) -> String {
-    let message = rule.map_or_else(
-        || {
-            format!(
-                "GET /api/v1/tenants/items/{:05}/details answered 200 in {} ms",
-                i % 10_000,
-                i % 97
-            )
-        },
-        |rule| format!("order {i} could not be placed: {}", needle(rule)),
-    );
-    // What fails, fails in one service: new series are not what is measured here.
-    let service = rule.map_or(i, |rule| rule as u64) % 200;
-    format!(
-        "{{\"@timestamp\":\"2023-11-14T22:13:{:02}.{:03}Z\",\"log.level\":\"INFO\",\"message\":\"{message}\",\
-         \"ecs.version\":\"8.11.0\",\"service\":{{\"name\":\"svc-checkout-{service:03}\",\"version\":\"1.4.{}\",\"environment\":\"production\"}},\
-         \"process\":{{\"pid\":{},\"thread\":{{\"name\":\"http-nio-8080-exec-{}\"}}}},\
-         \"log\":{{\"logger\":\"com.example.checkout.OrderController\"}},\
-         \"trace\":{{\"id\":\"4bf92f3577b34da6a3ce929d{i:08x}\"}},\"span\":{{\"id\":\"00f067aa{i:08x}\"}},\
-         \"host\":{{\"name\":\"node-{:02}\"}}}}",
-        20 + i / 1_000 % 20,
-        i % 1_000,
-        service % 10,
-        1_000 + service,
-        i % 16,
-        service % 20
-    )
+/// Results of each rule over the ticks from `first` to `last`.
+pub(crate) fn expected(
+    data: &Dataset,
+    rules: usize,
+    first: Timestamp,
+    last: Timestamp,
+) -> Vec<u64> {
+    let mut times: BTreeMap<(u64, u64), Vec<i64>> = BTreeMap::new();
+    for round in 0..data.rounds {
+        for number in 0..data.series() {
+            if let (service, Some(code)) = record(number, round) {
+                let at = data.at(number, round).ms() - T0_MS;
+                times.entry((code, service)).or_default().push(at);
+            }
+        }
+    }
+    let mut results = vec![0; rules];
+    for ((code, _), times) in &times {
+        let Some(results) = results.get_mut(*code as usize) else {
+            continue;
+        };
+        let mut tick = first;
+        while tick <= last {
+            let at = tick.ms() - T0_MS;
+            let until = |at: i64| times.partition_point(|time| *time <= at) as u64;
+            *results += u64::from(until(at) - until(at - WINDOW_MS) > MORE_THAN);
+            tick += INTERVAL_MS;
+        }
+    }
+    results
 }
 
 #[cfg(test)]
@@ -165,18 +148,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_record_in_so_many_passes_one_rule() {
-        let check = |rules: usize, one_in: u64| {
-            let args = Args {
-                records: 100,
-                rules: vec![rules],
-                one_in,
-                runs: 1,
-            };
-            run(&args).unwrap();
-        };
-        check(0, 20);
-        check(10, 7);
-        check(1_000, 1);
+    fn records_are_filebeat_like() {
+        let data = Dataset::new(10_000, 2);
+        let (mut text, mut bytes, mut errors) = (String::new(), 0, 0);
+        for number in 0..10_000 {
+            write(&data, number, 1, &mut text);
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(
+                json["service"]["name"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("svc-")
+            );
+            errors += u32::from(json["log"]["level"] == "error");
+            bytes += text.len();
+        }
+        assert!((300..500).contains(&(bytes / 10_000)), "{bytes}");
+        assert!((50..200).contains(&errors), "{errors}");
+    }
+
+    #[test]
+    fn some_rules_have_results_and_most_have_none() {
+        let data = Dataset::new(10_000, 60);
+        let first = Timestamp(T0_MS);
+        let results = expected(&data, 100, first, first + 60_000);
+        assert!(
+            results[..CODES as usize].iter().all(|count| *count > 0),
+            "{results:?}"
+        );
+        assert!(results[CODES as usize..].iter().all(|count| *count == 0));
+        rules::catalog(&file(100)).unwrap();
     }
 }

@@ -9,20 +9,26 @@
 //! compared with results that are computed from the data set alone.
 
 mod allocs;
+mod catchup;
 mod check;
 mod cluster;
 mod dataset;
 mod latency;
 mod live;
+mod loaded;
+mod loads;
+mod log_rules;
 mod logs;
 mod measure;
 mod memory;
 mod path;
+mod peers;
 mod probes;
 mod rig;
 mod rules;
 mod storm;
 mod sys;
+mod table;
 
 use std::process::ExitCode;
 
@@ -44,7 +50,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// Kafka to closed ticks, in CPU-seconds, beside a bare librdkafka loop over the same topic.
+    /// Kafka to results on Kafka, in CPU-seconds, beside a bare librdkafka loop and other engines.
     Path(path::Args),
     /// Heap allocations for samples of known series, which must be none.
     Allocs(allocs::Args),
@@ -55,7 +61,12 @@ enum Bench {
     /// From a produced record to the incident on the output topic.
     Latency(latency::Args),
     /// JSON logs under rules with line filters, in memory.
-    Logs(logs::Args),
+    LogRules(log_rules::Args),
+    /// A restart in the middle of a backlog.
+    Catchup(catchup::Args),
+    /// The process that `catchup` kills.
+    #[command(hide = true)]
+    CatchupVictim(catchup::VictimArgs),
 }
 
 fn main() -> ExitCode {
@@ -65,7 +76,9 @@ fn main() -> ExitCode {
         Bench::Memory(args) => memory::run(&args),
         Bench::Storm(args) => storm::run(&args),
         Bench::Latency(args) => latency::run(&args),
-        Bench::Logs(args) => logs::run(&args),
+        Bench::LogRules(args) => log_rules::run(&args),
+        Bench::Catchup(args) => catchup::run(&args),
+        Bench::CatchupVictim(args) => catchup::victim(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

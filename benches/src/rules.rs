@@ -15,7 +15,7 @@ use crate::dataset::METRIC;
 pub(crate) const INTERVAL_MS: i64 = 10_000;
 
 /// What becomes of what passes a threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// It is recorded as a series.
     Record,
@@ -23,17 +23,36 @@ pub(crate) enum Kind {
     Alert,
 }
 
+impl Kind {
+    /// The word in rule files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+/// Rule `i`'s threshold, as the rule file writes it.
+pub(crate) fn threshold(i: usize) -> f64 {
+    let x = i as f64;
+    let (value, unit) = match i % 4 {
+        0 => (0.7 + 0.01 * x, 1e2),
+        1 => (1.0 + 0.01 * x, 1e2),
+        2 => (0.6 + 0.01 * x, 1e2),
+        _ => (0.5 + 0.005 * x, 1e3),
+    };
+    (value * unit).round() / unit
+}
+
 /// Rule `i`'s expression.
 fn expression(i: usize) -> String {
-    let x = i as f64;
+    let x = threshold(i);
     match i % 4 {
-        0 => format!("avg_over_time({METRIC}[60s]) > {:.2}", 0.7 + 0.01 * x),
-        1 => format!("max_over_time({METRIC}[60s]) > {:.2}", 1.0 + 0.01 * x),
-        2 => format!(
-            "count_over_time(({METRIC} > {:.2})[60s:1s]) > 20",
-            0.6 + 0.01 * x
-        ),
-        _ => format!("min_over_time({METRIC}[60s]) > {:.3}", 0.5 + 0.005 * x),
+        0 => format!("avg_over_time({METRIC}[60s]) > {x}"),
+        1 => format!("max_over_time({METRIC}[60s]) > {x}"),
+        2 => format!("count_over_time(({METRIC} > {x})[60s:1s]) > 20"),
+        _ => format!("min_over_time({METRIC}[60s]) > {x}"),
     }
 }
 
@@ -46,15 +65,11 @@ pub(crate) fn name(i: usize) -> String {
 pub(crate) fn file(kind: Kind, rules: usize) -> RuleFile {
     let mut text = "groups:\n  - name: comparison\n    interval: 10s\n    rules:\n".to_owned();
     for i in 0..rules {
-        let word = if kind == Kind::Record {
-            "record"
-        } else {
-            "alert"
-        };
         // Writing to a string does not fail.
         let _infallible = writeln!(
             text,
-            "      - {word}: {}\n        expr: {}",
+            "      - {}: {}\n        expr: {}",
+            kind.name(),
             name(i),
             expression(i)
         );

@@ -15,6 +15,7 @@ mod hmac;
 mod kafka;
 mod metrics;
 mod ndjson;
+mod recorded;
 mod retry_after;
 mod secret;
 mod sink;
@@ -30,6 +31,9 @@ pub use emitter::{Emitter, SinkStatus};
 pub use kafka::KafkaSink;
 pub use metrics::SinkMetrics;
 pub use ndjson::NdjsonSink;
+pub use recorded::{
+    RecordedConfig, RecordedFormat, RecordedKafkaConfig, RecordedSample, RecordedSink,
+};
 pub use secret::Secret;
 pub use sink::{Delivered, DeliveryError, Sink};
 pub use webhook::WebhookSink;

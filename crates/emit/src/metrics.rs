@@ -1,6 +1,6 @@
 //! What is counted about sinks and dead letters.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Counters by sink; outlives reloads.
 #[derive(Clone, Debug)]
@@ -13,6 +13,9 @@ pub struct SinkMetrics {
     pub(crate) up: IntGaugeVec,
     pub(crate) dead_letters: IntCounterVec,
     pub(crate) dead_letters_lost: IntCounterVec,
+    pub(crate) recorded_sent: IntCounter,
+    pub(crate) recorded_dropped: IntCounterVec,
+    pub(crate) recorded_queued: IntGauge,
 }
 
 impl SinkMetrics {
@@ -32,6 +35,16 @@ impl SinkMetrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
+        let recorded_sent = IntCounter::new(
+            "foghorn_recorded_sent_total",
+            "Recorded samples that their topic acknowledged.",
+        )?;
+        registry.register(Box::new(recorded_sent.clone()))?;
+        let recorded_queued = IntGauge::new(
+            "foghorn_recorded_queued",
+            "Recorded samples that wait to be sent.",
+        )?;
+        registry.register(Box::new(recorded_queued.clone()))?;
         Ok(Self {
             delivered: counter(
                 "foghorn_sink_delivered_total",
@@ -71,6 +84,20 @@ impl SinkMetrics {
                 "Records that could not be used and that the dead-letter topic did not take.",
                 "reason",
             )?,
+            recorded_sent,
+            recorded_dropped: counter(
+                "foghorn_recorded_dropped_total",
+                "Recorded samples that did not reach their topic, by reason.",
+                "reason",
+            )?,
+            recorded_queued,
         })
+    }
+
+    /// Recorded samples did not reach their topic.
+    pub(crate) fn recorded_lost(&self, reason: &str, samples: usize) {
+        self.recorded_dropped
+            .with_label_values(&[reason])
+            .inc_by(samples as u64);
     }
 }

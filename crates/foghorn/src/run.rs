@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use foghorn_correlate::{Correlator, Topology, TopologyFile};
-use foghorn_emit::{Backlog, DeadLetterSink, Emitter, SinkMetrics, build};
+use foghorn_emit::{Backlog, DeadLetterSink, Emitter, RecordedSink, SinkMetrics, build};
 use foghorn_engine::{Command, View};
 use foghorn_eval::catalog::Catalog;
 use foghorn_http::{Api, Commands, Declined, HttpConfig, Readiness, ReloadError, Server};
@@ -142,6 +142,11 @@ impl Running {
             &properties,
             sink_metrics.clone(),
         )?;
+        let recorded = config.recorded.kafka.as_ref();
+        let recorded = recorded
+            .map(|kafka| RecordedSink::open(kafka, sink_metrics.clone()))
+            .transpose()
+            .map_err(|why| anyhow::anyhow!("recorded series cannot be sent on: {why}"))?;
         let woken: Arc<Mutex<Option<Arc<Emitter>>>> = Arc::default();
         let wake = Arc::clone(&woken);
         let ready = readiness.clone();
@@ -166,6 +171,7 @@ impl Running {
                 load_options: config.rules.options(&config.external_labels),
                 correlator: Correlator::new(config.correlate.clone(), topology),
                 dead_letters,
+                recorded,
                 metrics: Arc::clone(&metrics),
             },
             move || {

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use foghorn_emit::{RecordedSample, RecordedSink};
 use foghorn_engine::sequencer::PartitionState;
-use foghorn_engine::{Brain, Command, Entry, Pin, RuleFile, Sources};
+use foghorn_engine::{Brain, Command, Entry, Pin, Recorded, RuleFile, Sources};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::shard::Progress;
 use foghorn_ingest::Feeder;
@@ -61,6 +62,7 @@ pub(crate) struct BrainLoop {
     /// Rules to put in force once the log is caught up with.
     pub(crate) reload: Option<(Arc<Catalog>, Vec<RuleFile>)>,
     pub(crate) dead_letters: Arc<DeadLetters>,
+    pub(crate) recorded: Option<Arc<RecordedSink>>,
     pub(crate) on_incidents: Box<dyn Fn() + Send>,
     pub(crate) on_ready: Box<dyn Fn(Result<(), String>) + Send>,
 }
@@ -175,6 +177,7 @@ impl BrainLoop {
             self.begin(&workers, &mut entries);
         }
         let mut busy = false;
+        let mut recorded = Vec::new();
         if complete && self.started {
             let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
             let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
@@ -187,6 +190,7 @@ impl BrainLoop {
                 .any(|entry| matches!(entry, Entry::Tick { .. }))
                 || !advance.wanted.is_empty();
             entries.extend(advance.entries);
+            recorded = advance.recorded;
             for (partition, (tick, skip)) in advance.wanted {
                 let pinned = workers
                     .iter_mut()
@@ -217,6 +221,7 @@ impl BrainLoop {
             .store(self.next_tick().ms(), Ordering::Release);
         drop(workers);
         self.write(&entries)?;
+        self.send_on(recorded);
         for done in waiting {
             // Nobody waits any more: that is theirs to decide.
             let _gone = done.send(());
@@ -369,6 +374,18 @@ impl BrainLoop {
         drop(outbox);
         (self.on_incidents)();
         Ok(())
+    }
+
+    /// Sends on what rules recorded at ticks that are durable now.
+    fn send_on(&self, recorded: Vec<Recorded>) {
+        if let Some(sink) = &self.recorded {
+            let sample = |recorded: Recorded| RecordedSample {
+                labels: recorded.labels,
+                at: recorded.at,
+                value: recorded.value,
+            };
+            sink.offer(recorded.into_iter().map(sample).collect());
+        }
     }
 
     fn check_coverage(&mut self, now: Timestamp) -> Result<(), LiveError> {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use foghorn_correlate::Correlator;
+use foghorn_emit::RecordedSink;
 use foghorn_engine::core::Core;
 use foghorn_engine::sequencer::Patience;
 use foghorn_engine::{Brain, Command, Entry, History, Pin, RuleFile, View};
@@ -83,6 +84,8 @@ pub struct LiveConfig {
     pub correlator: Correlator,
     /// Dead letters.
     pub dead_letters: DeadLetters,
+    /// Where recorded samples go, if anywhere.
+    pub recorded: Option<RecordedSink>,
     /// Self-metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -174,7 +177,11 @@ pub struct Live {
     brain: JoinHandle<Result<(), LiveError>>,
     workers: Vec<JoinHandle<()>>,
     dead_letters: Arc<DeadLetters>,
+    recorded: Option<Arc<RecordedSink>>,
 }
+
+/// So long at most the end waits for recorded samples to be acknowledged.
+const RECORDED_FLUSH: Duration = Duration::from_secs(10);
 
 impl Live {
     /// Recovers, joins the group and starts. `on_incidents` is called when new revisions are in
@@ -207,6 +214,10 @@ impl Live {
         }
         let core = Core::new(Arc::clone(&catalog), config.external_labels.clone());
         let mut brain = Brain::new(core, config.correlator, config.patience, Arc::clone(&view));
+        let recorded = config.recorded.map(Arc::new);
+        if recorded.is_some() {
+            brain.export_recorded();
+        }
 
         let reach_ms = catalog.longest_reach_ms().min(MAX_REACH_MS);
         let kafka = config.kafka.as_ref();
@@ -355,6 +366,7 @@ impl Live {
             http,
             reload,
             dead_letters: Arc::clone(&dead_letters),
+            recorded: recorded.clone(),
             on_incidents: Box::new(on_incidents),
             on_ready: Box::new(on_ready),
         };
@@ -366,6 +378,7 @@ impl Live {
             brain,
             workers,
             dead_letters,
+            recorded,
         })
     }
 
@@ -389,7 +402,8 @@ impl Live {
         self.brain.is_finished()
     }
 
-    /// Ends it and waits: workers leave, what was read is worked off, dead letters are sent.
+    /// Ends it and waits: workers leave, what was read is worked off, dead letters and
+    /// recorded samples are sent.
     ///
     /// # Errors
     /// What ended it, where that was not the asking.
@@ -401,10 +415,11 @@ impl Live {
             }
         }
         self.dead_letters.flush(Duration::from_secs(5));
-        match self.brain.join() {
-            Ok(result) => result,
-            Err(_) => Err(LiveError::Thread("the engine's thread panicked".to_owned())),
+        let ended = self.brain.join();
+        if let Some(recorded) = self.recorded.and_then(Arc::into_inner) {
+            recorded.finish(RECORDED_FLUSH);
         }
+        ended.unwrap_or_else(|_| Err(LiveError::Thread("the engine's thread panicked".to_owned())))
     }
 }
 

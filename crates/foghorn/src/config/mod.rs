@@ -8,7 +8,7 @@ mod layers;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use foghorn_emit::SinkConfig;
+use foghorn_emit::{RecordedConfig, SinkConfig};
 use foghorn_http::HttpConfig;
 use foghorn_ingest::{KafkaConfig, SourceConfig, Span};
 use foghorn_rules::{Diagnostic, LoadOptions, Slots, diagnostic};
@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) correlate: foghorn_correlate::Config,
     /// Where incidents go.
     pub(crate) sinks: Vec<SinkConfig>,
+    /// Where recorded series go.
+    pub(crate) recorded: RecordedConfig,
     /// Where a first start begins.
     pub(crate) start: StartFrom,
     /// Signal log and outbox.
@@ -62,6 +64,7 @@ impl Default for Config {
             topology: None,
             correlate: foghorn_correlate::Config::default(),
             sinks: Vec::new(),
+            recorded: RecordedConfig::default(),
             start: StartFrom::default(),
             state_dir: PathBuf::from("foghorn-state"),
             workers: 1,
