@@ -17,6 +17,7 @@ mod latency;
 mod live;
 mod loaded;
 mod loads;
+mod log_rules;
 mod logs;
 mod measure;
 mod memory;
@@ -59,6 +60,8 @@ enum Bench {
     Storm(storm::Args),
     /// From a produced record to the incident on the output topic.
     Latency(latency::Args),
+    /// JSON logs under rules with line filters, in memory.
+    LogRules(log_rules::Args),
     /// A restart in the middle of a backlog.
     Catchup(catchup::Args),
     /// The process that `catchup` kills.
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Bench::Memory(args) => memory::run(&args),
         Bench::Storm(args) => storm::run(&args),
         Bench::Latency(args) => latency::run(&args),
+        Bench::LogRules(args) => log_rules::run(&args),
         Bench::Catchup(args) => catchup::run(&args),
         Bench::CatchupVictim(args) => catchup::victim(&args),
     };

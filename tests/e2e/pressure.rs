@@ -1,128 +1,86 @@
-//! Records that no bound lets through: each is refused by name, and nothing else is lost.
+//! A group that cannot go on holds back the partitions that run ahead of it, not the process.
 
-use foghorn_kafka::{Admin, Outgoing, Producer, Properties, RdAdmin, RdProducer, TopicSpec};
+use foghorn_model::Timestamp;
 use foghorn_runtime::clock::wall;
 use foghorn_testkit::broker::{Broker, Kind};
 
-use crate::feed::Feed;
-use crate::home::{Home, assert_consistent, not_proven, until};
+use crate::feed::{Feed, gauge};
+use crate::home::{Home, not_proven, until};
 
 const RULES: &str = r"
 groups:
-  - name: queues
-    interval: 1s
+  - name: requests
+    interval: 10s
+    sources: [metrics]
     rules:
-      - alert: QueueDeep
-        expr: max by (service) (queue_depth) > 100
+      - alert: HighErrorRate
+        expr: max by (service_name) (error_ratio) > 0.05
         labels: {severity: critical}
 ";
 
-/// More than any bound: 100 MB.
-const HUGE: usize = 100_000_000;
-
-/// A sample in JSON with further labels, and a metric name.
-fn sample(name: &str, labels: &str) -> Vec<u8> {
-    format!(
-        r#"{{"ts": {}, "name": "{name}", "labels": {{"service": "pay"{labels}}}, "value": 500}}"#,
-        wall().ms()
-    )
-    .into_bytes()
-}
-
-fn label_set(labels: usize) -> String {
-    let labels: Vec<_> = (0..labels).map(|i| format!(r#", "l{i}": "v""#)).collect();
-    labels.concat()
-}
+/// Longer than a member may leave its client alone here.
+const HELD_MS: i64 = 9_000;
 
 #[test]
-fn what_is_over_a_bound_is_refused_by_name_and_costs_nothing_else() {
+fn a_partition_far_ahead_is_paused_stays_in_the_group_and_goes_on() {
     let broker = Broker::start();
-    let (metrics, dead) = (
-        format!("pressure-{}", std::process::id()),
-        broker.topic("dead", 1),
-    );
-    let mut properties = broker.properties();
-    let real = broker.kind() == Kind::Real;
-    if real {
-        let admin = RdAdmin::open(&broker.properties()).unwrap();
-        let spec = TopicSpec::new(&metrics, 1).with("max.message.bytes", "104000000");
-        admin.create_topic(&spec).unwrap();
-        properties = Properties::new(
-            [
-                ("bootstrap.servers", broker.bootstrap()),
-                ("message.max.bytes", "104000000"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
-        )
-        .unwrap();
-    } else {
-        not_proven("mock brokers take no record of 100 MB");
-        broker.create_topic(&metrics, 1);
+    if broker.kind() == Kind::Mock {
+        return not_proven("mock brokers: nothing was paused");
     }
-    let config = format!(
-        "
-kafka: {{brokers: '{}', group: '{metrics}', dead_letter_topic: '{dead}'}}
+    let metrics = broker.topic("metrics", 2);
+    let brokers = broker.bootstrap();
+    let mut home = Home::new(
+        &format!(
+            "
+kafka:
+  brokers: '{brokers}'
+  group: '{metrics}'
+  properties: {{session.timeout.ms: '6000', max.poll.interval.ms: '6000'}}
 sources:
-  - {{name: metrics, topics: ['{metrics}'], format: json_metrics, allowed_lateness: 500ms}}
-sinks:
-  - {{type: ndjson, name: lines, path: incidents.ndjson}}
-time: {{idle_timeout: 1s}}
-",
-        broker.bootstrap()
+  - {{name: metrics, topics: ['{metrics}'], format: otlp_metrics_proto, allowed_lateness: 500ms}}
+sinks: [{{type: ndjson, name: lines, path: incidents.ndjson}}]
+start: earliest
+time: {{idle_timeout: 10m, max_stall: 10m, max_skew: 30s}}
+"
+        ),
+        RULES,
     );
-    let mut home = Home::new(&config, RULES);
-    home.start();
-    let producer = RdProducer::open(&properties).unwrap();
-    let send = |payload: &[u8]| {
-        let record = Outgoing {
-            topic: &metrics,
-            partition: Some(0),
-            payload: Some(payload),
-            ..Outgoing::default()
-        };
-        producer.send(&record, 0).unwrap();
-        producer.flush(std::time::Duration::from_mins(1)).unwrap();
-        for ack in producer.poll_acks(std::time::Duration::ZERO) {
-            ack.result.unwrap();
+    let feed = Feed::to(&broker);
+    let begin = Timestamp(wall().ms() / 10_000 * 10_000 - 3_600_000);
+    let send = |partition: u32, seconds: std::ops::RangeInclusive<i64>| {
+        for second in seconds.step_by(10) {
+            let at = begin + second * 1_000;
+            let payload = gauge("error_ratio", "payments", at, 0.2);
+            feed.send(&metrics, partition, &payload, Some(at));
         }
     };
-
-    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-    send(&sample(&"m".repeat(1 << 20), ""));
-    send(&sample("queue_depth", &label_set(10_000)));
-    send(&sample("queue_depth", &format!(r#", "x": {deep}"#)));
-    if real {
-        send(&sample(
-            "queue_depth",
-            &format!(r#", "x": "{}""#, "x".repeat(HUGE)),
-        ));
-    }
-    send(&sample("queue_depth", ""));
-
-    until("the record after them", 60, || {
-        home.incident_with("QueueDeep", "firing")
+    // Ticks wait for partition 1, of which one record is there.
+    send(1, 1..=1);
+    send(0, 1..=200);
+    home.start();
+    until("what came first is read", 30, || {
+        (home.metric("foghorn_records_total") >= 21.0).then_some(())
     });
-    until("Foghorn says that it refuses", 30, || {
-        home.incident_with("FoghornRefusing", "firing")
+
+    send(0, 201..=400);
+    let held = wall();
+    until("longer than the group would wait", 20, || {
+        assert_eq!(home.metric("foghorn_records_total"), 21.0, "it is paused");
+        (wall() - held > HELD_MS).then_some(())
     });
-    let shown = home.get("/metrics").body;
-    for (reason, wanted) in [
-        ("name_too_long", true),
-        ("too_many_labels", true),
-        ("bad_json", true),
-        ("too_large", real),
-    ] {
-        let counted = shown.lines().any(|line| {
-            line.starts_with("foghorn_decode_errors_total{")
-                && line.contains(&format!("reason=\"{reason}\""))
-                && line.ends_with(" 1")
-        });
-        assert_eq!(counted, wanted, "{reason}:\n{shown}");
-    }
-    let letters = Feed::to(&broker).read(&dead);
-    let longest = letters.iter().filter_map(|letter| letter.payload.as_ref());
-    assert_eq!(longest.map(Vec::len).max() > Some(900_000), real);
+
+    send(1, 11..=400);
+    until("all is read", 30, || {
+        (home.metric("foghorn_records_total") >= 80.0).then_some(())
+    });
+    until("an incident", 30, || {
+        home.incident_with("HighErrorRate", "firing")
+    });
+    assert_eq!(home.metric("foghorn_late_events_total"), 0.0);
+    assert!(
+        !home.has_said("revoked"),
+        "it never left: {:?}",
+        home.said()
+    );
     home.stop();
-    assert_consistent(&home.revisions());
 }

@@ -370,9 +370,30 @@ impl Intake {
         Some(arrival)
     }
 
-    fn hit(&mut self, pipeline: u32, hit: &Hit<'_>, record: &LogRecord<'_>, arrival: Arrival) {
-        self.stats.log_hits += 1;
+    /// Tries the pipelines that may let a record pass.
+    fn verify(&mut self, stream: SeriesRef, record: &LogRecord<'_>, arrival: Arrival) {
         let catalog = Arc::clone(&self.catalog);
+        // Lent to the matcher, while hits change the rest.
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let streams = std::mem::take(&mut self.streams);
+        let labels = &streams[stream.0 as usize].labels;
+        catalog
+            .matcher
+            .verify(&mut scratch, labels, record, &mut |pipeline, hit| {
+                self.hit(&catalog, pipeline.0, hit, record, arrival);
+            });
+        (self.scratch, self.streams) = (scratch, streams);
+    }
+
+    fn hit(
+        &mut self,
+        catalog: &Catalog,
+        pipeline: u32,
+        hit: &Hit<'_>,
+        record: &LogRecord<'_>,
+        arrival: Arrival,
+    ) {
+        self.stats.log_hits += 1;
         for target in &catalog.uses[pipeline as usize] {
             match target {
                 HitUse::Window(read) if !catalog.read_reads_source(*read, self.source) => {}
@@ -530,20 +551,11 @@ impl SampleSink for Intake {
         let Some(arrival) = self.see(record.at) else {
             return;
         };
-        let catalog = Arc::clone(&self.catalog);
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let Stream { labels, mask } = &self.streams[stream.0 as usize];
-        let (labels, mask) = (labels.clone(), mask.clone());
-        catalog.matcher.run(
-            &mut scratch,
-            &mask,
-            &labels,
-            record,
-            &mut |pipeline, hit| {
-                self.hit(pipeline.0, hit, record, arrival);
-            },
-        );
-        self.scratch = scratch;
+        let mask = &self.streams[stream.0 as usize].mask;
+        let matcher = &self.catalog.matcher;
+        if matcher.search(&mut self.scratch, mask, record.line) {
+            self.verify(stream, record, arrival);
+        }
     }
 
     fn change(&mut self, change: Change) {

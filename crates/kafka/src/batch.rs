@@ -124,7 +124,7 @@ impl<C: Forwarding> BatchConsumer<C> {
         &mut self,
         max: usize,
         wait: Duration,
-        each: &mut dyn FnMut(NativeMessage<'_>),
+        mut each: impl FnMut(NativeMessage<'_>),
     ) -> usize {
         let messages = self.fetch(max, wait);
         for message in &messages.0 {

@@ -97,10 +97,12 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "foghorn"),
     ("session.timeout.ms", "12000"),
     ("heartbeat.interval.ms", "2000"),
-    ("max.poll.interval.ms", "60000"),
+    // Evaluation may hold a worker up, and must not cost it its membership.
+    ("max.poll.interval.ms", "300000"),
     ("partition.assignment.strategy", "range"),
     ("fetch.wait.max.ms", "50"),
-    ("fetch.queue.backoff.ms", "50"),
+    // A full queue of large records is empty again within a few milliseconds.
+    ("fetch.queue.backoff.ms", "10"),
     ("queued.max.messages.kbytes", "32768"),
     // A broker hands out one record whatever its size; a client that cannot take it would ask for
     // it for ever.

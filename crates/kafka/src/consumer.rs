@@ -104,7 +104,7 @@ impl RdConsumer {
         let mut delivered = 0;
         // Locked at the first message, that is: after the wait.
         let mut slots = None;
-        self.link.take(max, wait, &mut |message| {
+        self.link.take(max, wait, |message| {
             let slots = slots.get_or_insert_with(|| hooks.slots());
             let Some(at) = run.slot_of(message, slots) else {
                 return;

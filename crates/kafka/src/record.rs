@@ -41,6 +41,7 @@ pub(crate) enum HeaderSource<'a> {
 impl<'a> Record<'a> {
     /// Headers in their order in the record, parsed only now. Names may repeat. A null value reads
     /// as empty, and a name that is not UTF-8 as "".
+    #[inline]
     pub fn headers(&self) -> Headers<'a> {
         Headers {
             source: self.headers,
@@ -76,6 +77,7 @@ pub struct Headers<'a> {
 impl<'a> Iterator for Headers<'a> {
     type Item = (&'a str, &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let index = self.next;
         self.next += 1;

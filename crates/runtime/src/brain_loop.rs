@@ -221,6 +221,8 @@ impl BrainLoop {
         if let Some(highest) = highest {
             hub.highest_closed.fetch_max(highest.ms(), Ordering::AcqRel);
         }
+        hub.next_tick
+            .store(self.next_tick().ms(), Ordering::Release);
         drop(workers);
         self.write(&entries)?;
         self.send_on(recorded);
@@ -293,6 +295,16 @@ impl BrainLoop {
             partitions,
             names: self.names.clone(),
         }
+    }
+
+    /// The earliest tick that some group has yet to close.
+    fn next_tick(&self) -> Timestamp {
+        let core = self.brain.core();
+        let groups = 0..core.catalog().rules.groups.len();
+        groups
+            .map(|group| core.next_tick(group))
+            .min()
+            .unwrap_or(Timestamp::MAX)
     }
 
     /// Pauses partitions that are far ahead of the slowest group.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foghorn_eval::batch::Batch;
 use foghorn_eval::clock::{PartitionClock, TimeRules};
 use foghorn_eval::intake::{Intake, Said};
 use foghorn_eval::shard::Shard;
@@ -13,14 +12,16 @@ use foghorn_ingest::{Feeder, Raw};
 use foghorn_model::{Offset, Partition, Refusal, Timestamp};
 
 use crate::directory::Directory;
+use crate::rings::Rings;
 
 /// Locks, whoever panicked before: the state behind is only ever replaced whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Batches that one ring between two workers holds.
-const RING: usize = 64;
+/// Cells of a batch at which it is handed over though the poll goes on: what is written is read
+/// again while it is still in the core's cache.
+const GROWN_CELLS: usize = 4_096;
 
 /// What a worker sees of a partition's log.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +48,11 @@ pub(crate) struct WorkerState {
     pub(crate) bytes: u64,
     /// Stamps that the log holds, for records that are read again.
     pub(crate) lowered: BTreeMap<(Partition, Offset), Timestamp>,
-    outbound: Vec<Option<rtrb::Producer<Batch>>>,
-    /// Batches that found their ring full: nothing is read before they are gone.
-    backlog: Vec<(usize, Batch)>,
-    inbound: Vec<rtrb::Consumer<Batch>>,
-    index: usize,
+    rings: Rings,
+    /// The partition of the last record, where its facts say already that it is being read.
+    fresh: Option<Partition>,
+    /// The tick that was due when the brain was last called, and the partitions that were past it.
+    called: (Timestamp, usize),
 }
 
 impl WorkerState {
@@ -67,20 +68,28 @@ impl WorkerState {
         };
         let result =
             self.feeders[source as usize].feed(raw, Some(stamp.unwrap_or(now)), &mut self.intake);
-        if let Some(facts) = self.facts.get_mut(&raw.partition) {
-            (facts.quiet_since, facts.at_end, facts.reachable) = (now, false, true);
-            if facts.first.is_none() {
-                let watermark = self
-                    .intake
-                    .clock(raw.partition)
-                    .map(PartitionClock::watermark);
-                facts.first = watermark.filter(|watermark| *watermark > Timestamp::MIN);
-            }
+        if self.fresh != Some(raw.partition) {
+            self.freshen(raw.partition, now);
         }
         if let Err(refusal) = &result {
             *self.refusals.entry((source, refusal.code)).or_default() += 1;
         }
         result
+    }
+
+    /// Notes that a partition is being read: once a run of its records.
+    fn freshen(&mut self, partition: Partition, now: Timestamp) {
+        let Some(facts) = self.facts.get_mut(&partition) else {
+            return;
+        };
+        (facts.quiet_since, facts.at_end, facts.reachable) = (now, false, true);
+        if facts.first.is_none() {
+            let clock = self.intake.clock(partition);
+            let watermark = clock.map(PartitionClock::watermark);
+            facts.first = watermark.filter(|watermark| *watermark > Timestamp::MIN);
+        }
+        // Until a record with a time has come, each is looked at.
+        self.fresh = facts.first.map(|_| partition);
     }
 
     /// Reads a partition from here on.
@@ -107,7 +116,8 @@ impl WorkerState {
                 .entry((partition.source, refusal.code))
                 .or_default() += 1;
         }
-        let own = self.index;
+        self.fresh = None;
+        let own = self.rings.own();
         for (to, batch) in self.intake.batches().iter_mut().enumerate() {
             if batch.is_empty() {
                 continue;
@@ -116,58 +126,44 @@ impl WorkerState {
                 self.shard.apply(batch);
                 batch.clear();
             } else {
-                let intake = batch.intake;
-                let full = std::mem::replace(
-                    batch,
-                    Batch {
-                        intake,
-                        ..Batch::default()
-                    },
-                );
-                self.backlog.push((to, full));
+                self.rings.send(to, batch);
             }
         }
         self.push_backlog();
     }
 
+    /// Hands over, where some batch has grown to its bound.
+    #[inline]
+    pub(crate) fn hand_over_grown(&mut self) {
+        let batches = self.intake.batches();
+        if batches.iter().any(|batch| batch.cells.len() >= GROWN_CELLS) {
+            self.hand_over();
+        }
+    }
+
     /// Pushes what waits for room; whether all of it is gone.
     pub(crate) fn push_backlog(&mut self) -> bool {
-        let mut waiting = Vec::new();
-        for (to, batch) in self.backlog.drain(..) {
-            // Later batches for a full ring wait behind the first.
-            let behind = waiting.iter().any(|(other, _)| *other == to);
-            match &mut self.outbound[to] {
-                Some(ring) if !behind => {
-                    if let Err(rtrb::PushError::Full(batch)) = ring.push(batch) {
-                        waiting.push((to, batch));
-                    }
-                }
-                _ => waiting.push((to, batch)),
-            }
-        }
-        self.backlog = waiting;
-        self.backlog.is_empty()
+        self.rings.push()
     }
 
     /// Takes in what the other workers handed over.
     pub(crate) fn drain(&mut self) {
-        for ring in &mut self.inbound {
-            while let Ok(mut batch) = ring.pop() {
-                self.shard.apply(&mut batch);
-            }
-        }
+        self.rings.drain(&mut self.shard);
+    }
+
+    /// Whether the brain should look now, and not only when its turn comes: something was said, or
+    /// one more partition has got past the tick that is due next.
+    pub(crate) fn calls(&mut self, due: Timestamp) -> bool {
+        let clocks = self.facts.keys().filter_map(|p| self.intake.clock(*p));
+        let past = clocks.filter(|clock| clock.watermark() >= due).count();
+        let before = std::mem::replace(&mut self.called, (due, past));
+        let crossed = past > 0 && before != self.called;
+        crossed || !self.said.is_empty() || !self.joined.is_empty()
     }
 
     /// Share of the fullest outbound ring that is in use.
     pub(crate) fn ring_fill(&self) -> f64 {
-        let used = self
-            .outbound
-            .iter()
-            .flatten()
-            .map(|ring| RING - ring.slots())
-            .max()
-            .unwrap_or(0);
-        used as f64 / RING as f64
+        self.rings.fill()
     }
 }
 
@@ -180,6 +176,8 @@ pub(crate) struct Hub {
     pub(crate) paused: Mutex<std::collections::BTreeSet<Partition>>,
     /// The highest tick that any group has closed.
     pub(crate) highest_closed: AtomicI64,
+    /// The earliest tick that some group has yet to close.
+    pub(crate) next_tick: AtomicI64,
     pub(crate) stop: AtomicBool,
     /// A thread met what it cannot go on with.
     pub(crate) failure: Mutex<Option<String>>,
@@ -193,47 +191,31 @@ impl Hub {
         directory: Directory,
         rules: Vec<TimeRules>,
     ) -> Self {
-        let count = parts.len();
-        let mut outbound: Vec<Vec<_>> = (0..count)
-            .map(|_| (0..count).map(|_| None).collect())
-            .collect();
-        let mut inbound: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-        for (from, row) in outbound.iter_mut().enumerate() {
-            for (to, slot) in row.iter_mut().enumerate().filter(|(to, _)| *to != from) {
-                let (producer, consumer) = rtrb::RingBuffer::new(RING);
-                *slot = Some(producer);
-                inbound[to].push(consumer);
-            }
-        }
-        let states = parts
-            .into_iter()
-            .zip(outbound)
-            .zip(inbound)
-            .enumerate()
-            .map(|(index, ((part, outbound), inbound))| {
-                let (intake, shard, feeders) = part;
-                Arc::new(Mutex::new(WorkerState {
-                    intake,
-                    shard,
-                    feeders,
-                    facts: BTreeMap::new(),
-                    joined: Vec::new(),
-                    said: Vec::new(),
-                    refusals: BTreeMap::new(),
-                    bytes: 0,
-                    lowered: BTreeMap::new(),
-                    outbound,
-                    backlog: Vec::new(),
-                    inbound,
-                    index,
-                }))
-            });
+        let rings = Rings::lay(parts.len());
+        let states = parts.into_iter().zip(rings).map(|(part, rings)| {
+            let (intake, shard, feeders) = part;
+            Arc::new(Mutex::new(WorkerState {
+                intake,
+                shard,
+                feeders,
+                facts: BTreeMap::new(),
+                joined: Vec::new(),
+                said: Vec::new(),
+                refusals: BTreeMap::new(),
+                bytes: 0,
+                lowered: BTreeMap::new(),
+                rings,
+                fresh: None,
+                called: (Timestamp::MIN, 0),
+            }))
+        });
         Self {
             workers: states.collect(),
             directory: Mutex::new(directory),
             rules,
             paused: Mutex::default(),
             highest_closed: AtomicI64::new(Timestamp::MIN.ms()),
+            next_tick: AtomicI64::new(Timestamp::MIN.ms()),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),
             bell: (Mutex::new(false), Condvar::new()),
@@ -243,6 +225,12 @@ impl Hub {
     /// Locks every worker, in order.
     pub(crate) fn lock_all(&self) -> Vec<MutexGuard<'_, WorkerState>> {
         self.workers.iter().map(|worker| lock(worker)).collect()
+    }
+
+    /// Records whose words wait for the brain.
+    pub(crate) fn said(&self) -> usize {
+        let workers = self.workers.iter();
+        workers.map(|worker| lock(worker).said.len()).sum()
     }
 
     /// Something happened that the brain should look at.
@@ -260,6 +248,11 @@ impl Hub {
             .wait_timeout_while(rung, at_most, |rung| !*rung)
             .unwrap_or_else(PoisonError::into_inner);
         *rung = false;
+    }
+
+    /// The earliest tick that some group has yet to close.
+    pub(crate) fn next_tick(&self) -> Timestamp {
+        Timestamp(self.next_tick.load(Ordering::Acquire))
     }
 
     /// Whether the end was asked for.

@@ -26,6 +26,8 @@ const POLL: Duration = Duration::from_millis(5);
 const LOOK_MS: i64 = 50;
 const COMMIT_MS: i64 = 5_000;
 const TOPICS_MS: i64 = 30_000;
+/// Records whose words wait for the brain (log matches, changes, alerts) before reading pauses.
+const MOST_SAID: usize = 100_000;
 
 /// Decides where assignments begin, and parks the clocks of what is revoked.
 pub(crate) struct Starter {
@@ -154,15 +156,18 @@ impl KafkaWorker {
             if let Err(refusal) = feed(state, partition, record, now) {
                 dead_letters.put(partition, record, &refusal);
             }
+            state.hand_over_grown();
         });
-        let Some(mut state) = guard else {
-            return (result, false);
-        };
+        // Also where nothing came: others may have handed something over.
+        let mut state = guard.unwrap_or_else(|| lock(state));
         state.hand_over();
         state.drain();
         let stuck = !state.push_backlog();
+        let calls = state.calls(hub.next_tick());
         drop(state);
-        hub.ring();
+        if calls {
+            hub.ring();
+        }
         (result, stuck)
     }
 
@@ -319,13 +324,18 @@ impl KafkaWorker {
         }
     }
 
-    /// Pauses and resumes as the brain asks.
+    /// Pauses and resumes as the brain asks; pauses everything while what was said finds no ear
+    /// (partitions that nobody reads hold the brain back, say).
     fn obey(&mut self) {
-        let wanted = lock(&self.hub.paused).clone();
         let state = lock(&self.state);
         let mine: BTreeSet<_> = state.facts.keys().copied().collect();
         drop(state);
-        let wanted: BTreeSet<_> = wanted.intersection(&mine).copied().collect();
+        let wanted: BTreeSet<_> = if self.hub.said() > MOST_SAID {
+            mine.clone()
+        } else {
+            let asked = lock(&self.hub.paused);
+            asked.intersection(&mine).copied().collect()
+        };
         if wanted == self.paused {
             return;
         }

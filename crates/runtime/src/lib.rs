@@ -13,6 +13,7 @@ pub mod live;
 pub mod metrics;
 pub mod pipeline;
 mod planner;
+mod rings;
 mod self_watch;
 
 pub use backlog::OutboxBacklog;

@@ -10,6 +10,7 @@ mod hit;
 mod json;
 mod literals;
 mod logfmt;
+mod needles;
 mod prefilter;
 mod run;
 mod scratch;
@@ -142,13 +143,33 @@ impl LogMatcher {
         record: &LogRecord<'_>,
         on_hit: &mut dyn FnMut(PipelineId, &HitLabels<'_>),
     ) {
-        let mut candidates = std::mem::take(&mut scratch.candidates);
-        self.prefilter.candidates(
-            record.line,
-            &stream.accepted,
-            &mut scratch.marks,
-            &mut candidates,
-        );
+        if self.search(scratch, stream, record.line) {
+            self.verify(scratch, stream_labels, record, on_hit);
+        }
+    }
+
+    /// The first half of [`run`](Self::run): whether some pipeline may let the line pass. It is
+    /// cheap and seldom true.
+    #[inline]
+    pub fn search(&self, scratch: &mut Scratch, stream: &StreamMatch, line: &str) -> bool {
+        let Scratch {
+            candidates, marks, ..
+        } = scratch;
+        self.prefilter
+            .candidates(line, &stream.accepted, marks, candidates);
+        !candidates.is_empty()
+    }
+
+    /// The second half: tries the pipelines that the search found, which must have been of the
+    /// same stream and line.
+    pub fn verify(
+        &self,
+        scratch: &mut Scratch,
+        stream_labels: &Labels,
+        record: &LogRecord<'_>,
+        on_hit: &mut dyn FnMut(PipelineId, &HitLabels<'_>),
+    ) {
+        let candidates = std::mem::take(&mut scratch.candidates);
         scratch.begin_record();
         for &id in &candidates {
             let program = &self.programs[id as usize];
