@@ -64,7 +64,7 @@ fn default_lateness_ms(format: Format) -> i64 {
         | Format::OtlpLogsProto
         | Format::OtlpLogsJson
         | Format::RemoteWrite1 => 10_000,
-        Format::JsonMetrics | Format::JsonLogs | Format::Changes | Format::Alerts => 2_000,
+        _ => 2_000,
     }
 }
 

@@ -6,7 +6,7 @@ use foghorn_wire::{Compression, Decoder, Format, decompress};
 use crate::config::SourceConfig;
 
 /// A record as its source hands it over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Raw<'a> {
     /// Which partition.
     pub partition: Partition,
@@ -23,6 +23,21 @@ pub struct Raw<'a> {
     pub content_encoding: Option<&'a str>,
     /// The bytes; an absent value (a tombstone) is empty.
     pub payload: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    /// Heeds one of the record's headers, if it is one that says what the record holds. Names
+    /// count in any case.
+    pub fn heed(&mut self, name: &str, value: &'a [u8]) {
+        let slot = if name.eq_ignore_ascii_case("content-type") {
+            &mut self.content_type
+        } else if name.eq_ignore_ascii_case("content-encoding") {
+            &mut self.content_encoding
+        } else {
+            return;
+        };
+        *slot = std::str::from_utf8(value).ok();
+    }
 }
 
 /// Decodes one source's records.
@@ -113,15 +128,9 @@ impl Feeder {
     fn told(&self, raw: &Raw<'_>) -> Result<(Format, Compression), Refusal> {
         let compression = match raw.content_encoding {
             None => self.compression,
-            Some("" | "identity" | "none") => Compression::None,
-            Some("snappy") => Compression::Snappy,
-            Some("gzip") => Compression::Gzip,
-            Some(other) => {
-                return Err(Refusal::new(
-                    "bad_encoding",
-                    format!("content-encoding {other:?}"),
-                ));
-            }
+            Some(name) => name
+                .parse()
+                .map_err(|_| Refusal::new("bad_encoding", format!("content-encoding {name:?}")))?,
         };
         if let Some(format) = raw.format {
             return Ok((format, compression));

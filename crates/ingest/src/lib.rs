@@ -6,7 +6,10 @@
 pub mod config;
 pub mod feeder;
 pub mod files;
+pub mod specimen;
+pub mod suggest;
 
 pub use config::{KafkaConfig, SourceConfig, Span};
 pub use feeder::{Feeder, Raw};
-pub use files::{FileError, FileSpec, Recording};
+pub use files::{FileError, FileSpec, Recording, Records};
+pub use specimen::Specimen;
