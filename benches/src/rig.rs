@@ -49,6 +49,7 @@ impl Rig {
             format: None,
             content_type: None,
             content_encoding: None,
+            event_id: None,
             payload,
         };
         self.offset += 1;

@@ -4,6 +4,7 @@ use foghorn_model::{Offset, Partition, RecordSink, Refusal, Timestamp};
 use foghorn_wire::{Compression, Decoder, Format, decompress};
 
 use crate::config::SourceConfig;
+use crate::dedup::{Dedup, DedupStats};
 
 /// A record as its source hands it over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Raw<'a> {
     pub content_type: Option<&'a str>,
     /// `content-encoding` header, where there is one.
     pub content_encoding: Option<&'a str>,
+    /// The record's own id, where a header says one: a producer that sends it again says the same.
+    pub event_id: Option<&'a str>,
     /// The bytes; an absent value (a tombstone) is empty.
     pub payload: &'a [u8],
 }
@@ -33,6 +36,8 @@ impl<'a> Raw<'a> {
             &mut self.content_type
         } else if name.eq_ignore_ascii_case("content-encoding") {
             &mut self.content_encoding
+        } else if name.eq_ignore_ascii_case("event_id") || name.eq_ignore_ascii_case("ce_id") {
+            &mut self.event_id
         } else {
             return;
         };
@@ -47,6 +52,7 @@ pub struct Feeder {
     compression: Compression,
     max_decompressed_bytes: usize,
     decoder: Decoder,
+    dedup: Option<Dedup>,
     unpacked: Vec<u8>,
     lowered: Vec<(Partition, Offset, Timestamp)>,
 }
@@ -59,6 +65,7 @@ impl Feeder {
             compression: source.compression,
             max_decompressed_bytes: source.decode.max_decompressed_bytes,
             decoder: Decoder::new(source.decode.clone()),
+            dedup: source.dedup.clone().map(Dedup::new),
             unpacked: Vec::new(),
             lowered: Vec::new(),
         }
@@ -98,6 +105,31 @@ impl Feeder {
         std::mem::take(&mut self.lowered)
     }
 
+    /// What deduplication did so far; nothing where the source has none.
+    pub fn dedup_stats(&self) -> DedupStats {
+        self.dedup
+            .as_ref()
+            .map_or_else(DedupStats::default, |dedup| dedup.stats)
+    }
+
+    /// Decodes a record's bytes, unpacked, unless they came before.
+    fn once(
+        &mut self,
+        format: Format,
+        raw: &Raw<'_>,
+        payload: &[u8],
+        time: Timestamp,
+        sink: &mut impl RecordSink,
+    ) -> Result<(), Refusal> {
+        if let Some(dedup) = &mut self.dedup
+            && dedup.is_duplicate(raw.partition, raw.offset, time, raw.event_id, payload)
+        {
+            return Ok(());
+        }
+        self.decoder.enter(raw.partition);
+        self.decoder.decode(format, payload, time, sink)
+    }
+
     fn decode(
         &mut self,
         raw: &Raw<'_>,
@@ -110,7 +142,7 @@ impl Feeder {
         let (format, compression) = self.told(raw)?;
         let time = raw.timestamp.or(stamp).unwrap_or_default();
         if compression == Compression::None {
-            return self.decoder.decode(format, raw.payload, time, sink);
+            return self.once(format, raw, raw.payload, time, sink);
         }
         let mut unpacked = std::mem::take(&mut self.unpacked);
         let result = decompress(
@@ -119,7 +151,7 @@ impl Feeder {
             self.max_decompressed_bytes,
             &mut unpacked,
         )
-        .and_then(|()| self.decoder.decode(format, &unpacked, time, sink));
+        .and_then(|()| self.once(format, raw, &unpacked, time, sink));
         self.unpacked = unpacked;
         result
     }
@@ -142,11 +174,13 @@ impl Feeder {
             Some("application/json") => match self.format {
                 Format::OtlpMetricsProto => Format::OtlpMetricsJson,
                 Format::OtlpLogsProto => Format::OtlpLogsJson,
+                Format::OtlpTracesProto => Format::OtlpTracesJson,
                 format => format,
             },
             Some("application/x-protobuf") => match self.format {
                 Format::OtlpMetricsJson => Format::OtlpMetricsProto,
                 Format::OtlpLogsJson => Format::OtlpLogsProto,
+                Format::OtlpTracesJson => Format::OtlpTracesProto,
                 format => format,
             },
             _ => self.format,

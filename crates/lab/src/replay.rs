@@ -214,6 +214,7 @@ pub fn replay(
             format: Some(recording.format),
             content_type: None,
             content_encoding: None,
+            event_id: None,
             payload: recording.record(next[file]),
         };
         if let Err(refusal) = pipeline.feed(&raw, None) {

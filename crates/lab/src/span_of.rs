@@ -82,6 +82,7 @@ pub fn span_of(files: &[(Recording, SourceConfig)]) -> Option<(Timestamp, Timest
                 format: Some(recording.format),
                 content_type: None,
                 content_encoding: None,
+                event_id: None,
                 payload: recording.record(offset),
             };
             // What cannot be decoded is counted by the replay itself.

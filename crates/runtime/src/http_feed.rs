@@ -97,6 +97,7 @@ impl HttpWorker {
                     format: Some(body.format),
                     content_type: None,
                     content_encoding: None,
+                    event_id: None,
                     payload: &body.bytes,
                 };
                 if let Err(refusal) = state.feed(&raw, now) {

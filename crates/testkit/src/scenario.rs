@@ -304,6 +304,7 @@ impl Scenario {
                 format: None,
                 content_type: None,
                 content_encoding: None,
+                event_id: None,
                 payload,
             };
             *offset += 1;

@@ -228,6 +228,7 @@ impl Demo {
                 format: None,
                 content_type: None,
                 content_encoding: None,
+                event_id: None,
                 payload: &bytes,
             };
             offsets[slot] += 1;

@@ -79,6 +79,7 @@ fn raw(partition: Partition, offset: usize, record: &Rec) -> Raw<'_> {
         format: None,
         content_type: None,
         content_encoding: None,
+        event_id: None,
         payload: &record.payload,
     }
 }
