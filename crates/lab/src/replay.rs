@@ -212,10 +212,8 @@ pub fn replay(
             offset: next[file] as Offset,
             timestamp: None,
             format: Some(recording.format),
-            content_type: None,
-            content_encoding: None,
-            event_id: None,
             payload: recording.record(next[file]),
+            ..Raw::default()
         };
         if let Err(refusal) = pipeline.feed(&raw, None) {
             *summary.refused.entry(refusal.code.to_owned()).or_default() += 1;

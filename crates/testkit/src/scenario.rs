@@ -301,11 +301,8 @@ impl Scenario {
                 partition: *partition,
                 offset: *offset,
                 timestamp: Some(*at),
-                format: None,
-                content_type: None,
-                content_encoding: None,
-                event_id: None,
                 payload,
+                ..Raw::default()
             };
             *offset += 1;
             if let Err(refusal) = pipeline.feed(&raw, Some(*at)) {
