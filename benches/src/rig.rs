@@ -46,10 +46,8 @@ impl Rig {
             partition: PARTITION,
             offset: self.offset,
             timestamp: Some(at),
-            format: None,
-            content_type: None,
-            content_encoding: None,
             payload,
+            ..Raw::default()
         };
         self.offset += 1;
         let fed = self.feeder.feed(&raw, None, &mut self.intake);

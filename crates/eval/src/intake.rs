@@ -11,8 +11,9 @@ use foghorn_model::{
     Change, Labels, LogRecord, Offset, OutsideAlert, Partition, RecordSink, Refusal, SampleSink,
     SeriesKey, SeriesKind, SeriesRef, Timestamp,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use crate::batch::{Batch, Birth, Cell, Holds, Late, Segment};
 use crate::catalog::{Catalog, HitUse, ReadId};
@@ -41,6 +42,9 @@ impl Hasher for KeyHasher {
         self.0 = self.0.rotate_left(31) ^ u64::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
+
+/// Most pairs of services that one intake learns from spans; further ones are not reported.
+const MAX_EDGES: usize = 100_000;
 
 type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
@@ -160,6 +164,8 @@ pub struct Intake {
     reading: bool,
     stamp_mattered: bool,
     current: Said,
+    /// Hashes of the pairs of services that spans showed, so that each is reported once.
+    edges: HashSet<u128, BuildHasherDefault<KeyHasher>>,
 }
 
 impl Intake {
@@ -191,6 +197,7 @@ impl Intake {
             reading: false,
             stamp_mattered: false,
             current: no_word(),
+            edges: HashSet::default(),
         }
     }
 
@@ -568,6 +575,28 @@ impl SampleSink for Intake {
     fn alert(&mut self, alert: OutsideAlert) {
         self.stats.alerts += 1;
         self.current.alerts.push(alert);
+    }
+
+    fn edge(&mut self, client: &str, server: &str) {
+        if client.is_empty() || server.is_empty() {
+            return;
+        }
+        let seed = xxh3_128(client.as_bytes()) as u64;
+        if self.edges.len() < MAX_EDGES
+            && self
+                .edges
+                .insert(xxh3_128_with_seed(server.as_bytes(), seed))
+        {
+            self.current
+                .edges
+                .push((client.to_owned(), server.to_owned()));
+        }
+    }
+
+    fn witness(&mut self, at: Timestamp) {
+        if let Some((_, clock)) = self.clocks.get_mut(self.at) {
+            self.stamp_mattered |= clock.see(at) == Arrival::Refused || clock.is_ahead(at);
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use foghorn_ingest::FileSpec;
+use foghorn_wire::{Compression, Format};
 
 use crate::out::Failure;
 
@@ -21,6 +22,7 @@ Examples:
   foghorn demo                                   a scripted outage, end to end, without a broker
   foghorn check rules rules/*.yaml               every problem of rule files, with its place
   foghorn replay --rules rules/ metrics.csv logs.ndjson
+  foghorn source sample otlp_metrics --brokers localhost:9092
   foghorn run -c foghorn.yaml                    against a real Kafka
 
 Exit codes: 0 ok, 1 problems found or failed, 2 called wrongly.";
@@ -36,6 +38,8 @@ pub(crate) enum Verb {
     Check(CheckArgs),
     /// Run rules over recorded files; incidents go to stdout.
     Replay(ReplayArgs),
+    /// Help to set a source up.
+    Source(SourceArgs),
     /// Measure quality on data sets.
     Evaluate(EvaluateArgs),
     /// Print a completion script for a shell.
@@ -116,6 +120,104 @@ pub(crate) struct ReplayArgs {
     /// NDJSON in any case.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+/// `foghorn source`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SourceArgs {
+    #[command(subcommand)]
+    pub(crate) what: Source,
+}
+
+/// What to do with a source.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Source {
+    /// Show what a handful of records decode to, which labels they get, and what is refused and
+    /// why. Nothing is committed.
+    #[command(after_help = SAMPLE_EXAMPLES)]
+    Sample(SampleArgs),
+}
+
+const SAMPLE_EXAMPLES: &str = "\
+Examples:
+  foghorn source sample metrics.ndjson
+  foghorn source sample body.pb --format remote_write_1 --compression snappy
+  foghorn source sample logs --brokers localhost:9092 --format json_logs --preset ecs
+  foghorn source sample metrics --brokers localhost:9092 --partition 3 --from -5
+  foghorn source sample -c foghorn.yaml metrics
+
+Where no format is given, the records' headers and JSON keys suggest one; protobuf is tried as
+everything that it may be, and never guessed.";
+
+/// `foghorn source sample`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SampleArgs {
+    /// A file (`PATH` or `FORMAT:PATH`); with `--brokers` a topic; with `-c` a configured source.
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// Cluster of the topic.
+    #[arg(short, long, value_name = "HOST:PORT,...", conflicts_with = "config")]
+    pub(crate) brokers: Option<String>,
+    /// Configuration file that names the source, its cluster and its format.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Any librdkafka property: `-X security.protocol=ssl`.
+    #[arg(short = 'X', value_name = "NAME=VALUE", requires = "brokers")]
+    pub(crate) properties: Vec<String>,
+    /// One partition of the topic; left out, all of them.
+    #[arg(short, long, value_name = "N")]
+    pub(crate) partition: Option<u32>,
+    /// Where to begin: earliest, latest (wait for new records), an offset, or -N for N before the
+    /// end. By default a topic shows its last records, and a file its first.
+    #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
+    pub(crate) from: Option<From>,
+    /// How many records.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) count: u32,
+    /// What the records hold.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// How their sender packed them, beside Kafka's own compression.
+    #[arg(long, value_name = "COMPRESSION")]
+    pub(crate) compression: Option<Compression>,
+    /// Layout of JSON logs.
+    #[arg(long, value_name = "PRESET")]
+    pub(crate) preset: Option<String>,
+    /// Most lines for one record.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) lines: usize,
+    /// Text for people, or one JSON object a record with the summary on stderr.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Where to begin, as kcat's `-o` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Earliest,
+    Latest,
+    Last(u64),
+    At(i64),
+}
+
+impl std::str::FromStr for From {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "earliest" | "beginning" => Ok(Self::Earliest),
+            "latest" | "end" => Ok(Self::Latest),
+            _ => {
+                let last = text
+                    .strip_prefix('-')
+                    .and_then(|number| number.parse().ok());
+                let at = || text.parse().ok().map(Self::At);
+                last.map(Self::Last).or_else(at).ok_or_else(|| {
+                    "one of earliest, latest, an offset, or -N for N before the end".to_owned()
+                })
+            }
+        }
+    }
 }
 
 /// `foghorn evaluate`

@@ -11,6 +11,7 @@ mod receive;
 mod replay;
 mod rule_files;
 mod run;
+mod sample;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Verb::Demo(demo) => demo::run(&demo),
         Verb::Check(check) => check::run(&check),
         Verb::Replay(replay) => replay::run(&replay),
+        Verb::Source(source) => sample::run(&source),
         Verb::Evaluate(evaluate) => evaluate::run(&evaluate),
         Verb::Completions { shell } => args::completions(shell),
     };

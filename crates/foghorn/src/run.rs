@@ -308,7 +308,7 @@ impl Reloader {
     }
 }
 
-fn properties(config: &Config, path: &Path) -> anyhow::Result<Properties> {
+pub(crate) fn properties(config: &Config, path: &Path) -> anyhow::Result<Properties> {
     let mut properties = config.kafka.properties.clone();
     if !config.kafka.brokers.is_empty() {
         properties.insert("bootstrap.servers".to_owned(), config.kafka.brokers.clone());

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use foghorn_wire::{Compression, DecodeOptions, Format};
 use serde::Deserialize;
 
+use crate::dedup::DedupConfig;
+
 /// One source: where records come from, what they hold, how it treats time.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,9 @@ pub struct SourceConfig {
     /// How records are decoded.
     #[serde(default)]
     pub decode: DecodeOptions,
+    /// Whether records that come twice are left out, and how they are known. Not by default.
+    #[serde(default)]
+    pub dedup: Option<DedupConfig>,
     /// The watermark trails the highest event time by so much (`10s`); by default 10 s for remote
     /// write and OTLP, whose senders hold data back, and 2 s for the others.
     #[serde(default)]
@@ -44,9 +49,16 @@ impl SourceConfig {
             format,
             compression: Compression::default(),
             decode: DecodeOptions::default(),
+            dedup: None,
             allowed_lateness: None,
             max_ahead: ten_seconds(),
         }
+    }
+
+    /// How far before the first record that matters a reader must begin, so that it knows what came
+    /// before it, in milliseconds.
+    pub fn dedup_reach_ms(&self) -> i64 {
+        self.dedup.as_ref().map_or(0, |dedup| dedup.window.0)
     }
 
     /// How far the watermark trails, in milliseconds.
@@ -63,8 +75,11 @@ fn default_lateness_ms(format: Format) -> i64 {
         | Format::OtlpMetricsJson
         | Format::OtlpLogsProto
         | Format::OtlpLogsJson
+        | Format::OtlpTracesProto
+        | Format::OtlpTracesJson
+        | Format::PrometheusKafkaAdapter
         | Format::RemoteWrite1 => 10_000,
-        Format::JsonMetrics | Format::JsonLogs | Format::Changes | Format::Alerts => 2_000,
+        _ => 2_000,
     }
 }
 

@@ -4,9 +4,10 @@ use foghorn_model::{Offset, Partition, RecordSink, Refusal, Timestamp};
 use foghorn_wire::{Compression, Decoder, Format, decompress};
 
 use crate::config::SourceConfig;
+use crate::dedup::{Dedup, DedupStats};
 
 /// A record as its source hands it over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Raw<'a> {
     /// Which partition.
     pub partition: Partition,
@@ -21,8 +22,27 @@ pub struct Raw<'a> {
     pub content_type: Option<&'a str>,
     /// `content-encoding` header, where there is one.
     pub content_encoding: Option<&'a str>,
+    /// The record's own id, where a header says one: a producer that sends it again says the same.
+    pub event_id: Option<&'a str>,
     /// The bytes; an absent value (a tombstone) is empty.
     pub payload: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    /// Heeds one of the record's headers, if it is one that says what the record holds. Names
+    /// count in any case.
+    pub fn heed(&mut self, name: &str, value: &'a [u8]) {
+        let slot = if name.eq_ignore_ascii_case("content-type") {
+            &mut self.content_type
+        } else if name.eq_ignore_ascii_case("content-encoding") {
+            &mut self.content_encoding
+        } else if name.eq_ignore_ascii_case("event_id") || name.eq_ignore_ascii_case("ce_id") {
+            &mut self.event_id
+        } else {
+            return;
+        };
+        *slot = std::str::from_utf8(value).ok();
+    }
 }
 
 /// Decodes one source's records.
@@ -32,6 +52,7 @@ pub struct Feeder {
     compression: Compression,
     max_decompressed_bytes: usize,
     decoder: Decoder,
+    dedup: Option<Dedup>,
     unpacked: Vec<u8>,
     lowered: Vec<(Partition, Offset, Timestamp)>,
 }
@@ -44,6 +65,7 @@ impl Feeder {
             compression: source.compression,
             max_decompressed_bytes: source.decode.max_decompressed_bytes,
             decoder: Decoder::new(source.decode.clone()),
+            dedup: source.dedup.clone().map(Dedup::new),
             unpacked: Vec::new(),
             lowered: Vec::new(),
         }
@@ -83,6 +105,31 @@ impl Feeder {
         std::mem::take(&mut self.lowered)
     }
 
+    /// What deduplication did so far; nothing where the source has none.
+    pub fn dedup_stats(&self) -> DedupStats {
+        self.dedup
+            .as_ref()
+            .map_or_else(DedupStats::default, |dedup| dedup.stats)
+    }
+
+    /// Decodes a record's bytes, unpacked, unless they came before.
+    fn once(
+        &mut self,
+        format: Format,
+        raw: &Raw<'_>,
+        payload: &[u8],
+        time: Timestamp,
+        sink: &mut impl RecordSink,
+    ) -> Result<(), Refusal> {
+        if let Some(dedup) = &mut self.dedup
+            && dedup.is_duplicate(raw.partition, raw.offset, time, raw.event_id, payload)
+        {
+            return Ok(());
+        }
+        self.decoder.enter(raw.partition);
+        self.decoder.decode(format, payload, time, sink)
+    }
+
     fn decode(
         &mut self,
         raw: &Raw<'_>,
@@ -95,7 +142,7 @@ impl Feeder {
         let (format, compression) = self.told(raw)?;
         let time = raw.timestamp.or(stamp).unwrap_or_default();
         if compression == Compression::None {
-            return self.decoder.decode(format, raw.payload, time, sink);
+            return self.once(format, raw, raw.payload, time, sink);
         }
         let mut unpacked = std::mem::take(&mut self.unpacked);
         let result = decompress(
@@ -104,7 +151,7 @@ impl Feeder {
             self.max_decompressed_bytes,
             &mut unpacked,
         )
-        .and_then(|()| self.decoder.decode(format, &unpacked, time, sink));
+        .and_then(|()| self.once(format, raw, &unpacked, time, sink));
         self.unpacked = unpacked;
         result
     }
@@ -113,15 +160,9 @@ impl Feeder {
     fn told(&self, raw: &Raw<'_>) -> Result<(Format, Compression), Refusal> {
         let compression = match raw.content_encoding {
             None => self.compression,
-            Some("" | "identity" | "none") => Compression::None,
-            Some("snappy") => Compression::Snappy,
-            Some("gzip") => Compression::Gzip,
-            Some(other) => {
-                return Err(Refusal::new(
-                    "bad_encoding",
-                    format!("content-encoding {other:?}"),
-                ));
-            }
+            Some(name) => name
+                .parse()
+                .map_err(|_| Refusal::new("bad_encoding", format!("content-encoding {name:?}")))?,
         };
         if let Some(format) = raw.format {
             return Ok((format, compression));
@@ -133,11 +174,13 @@ impl Feeder {
             Some("application/json") => match self.format {
                 Format::OtlpMetricsProto => Format::OtlpMetricsJson,
                 Format::OtlpLogsProto => Format::OtlpLogsJson,
+                Format::OtlpTracesProto => Format::OtlpTracesJson,
                 format => format,
             },
             Some("application/x-protobuf") => match self.format {
                 Format::OtlpMetricsJson => Format::OtlpMetricsProto,
                 Format::OtlpLogsJson => Format::OtlpLogsProto,
+                Format::OtlpTracesJson => Format::OtlpTracesProto,
                 format => format,
             },
             _ => self.format,

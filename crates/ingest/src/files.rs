@@ -10,10 +10,13 @@
 //! JSON's format is told by its first record's keys where it is not given; protobuf's never is.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use foghorn_wire::{Compression, Format};
 use serde_json::value::RawValue;
+
+use crate::suggest;
 
 /// A file to replay: `PATH` or `FORMAT:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +76,110 @@ pub enum FileError {
     },
 }
 
-/// A file's records, in order.
+/// A file, cut into records; what they hold is another question.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// The format that its kind of file alone tells (a CSV's rows).
+    pub told: Option<Format>,
+    bytes: Vec<u8>,
+    /// Each record's place in the bytes.
+    places: Vec<Range<usize>>,
+}
+
+impl Records {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`FileError`] says which file, what is wrong and what to do.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        Self::from_bytes(path, read(path)?)
+    }
+
+    /// Reads a file; one that would have to consist of frames and does not is one record, as a
+    /// single body that somebody captured. Whether it was so.
+    ///
+    /// # Errors
+    /// As [`Records::open`].
+    pub fn open_loosely(path: &Path) -> Result<(Self, bool), FileError> {
+        let bytes = read(path)?;
+        let framed = matches!(
+            extension(path),
+            "csv" | "json" | "ndjson" | "jsonl" | "log" | "txt"
+        ) || frames(path, &bytes).is_ok();
+        if framed {
+            return Ok((Self::from_bytes(path, bytes)?, false));
+        }
+        let places = std::iter::once(0..bytes.len()).collect();
+        let whole = Self {
+            path: path.to_owned(),
+            told: None,
+            bytes,
+            places,
+        };
+        Ok((whole, true))
+    }
+
+    /// As [`Records::open`], of bytes that are at hand.
+    ///
+    /// # Errors
+    /// As [`Records::open`].
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, FileError> {
+        let (bytes, places, told) = match extension(path) {
+            "csv" => {
+                let (bytes, rows) = csv_rows(path, &bytes)?;
+                (bytes, rows, Some(Format::JsonMetrics))
+            }
+            "json" => {
+                let places = elements(&bytes);
+                (bytes, places, None)
+            }
+            "ndjson" | "jsonl" | "log" | "txt" => {
+                let places = lines(&bytes);
+                (bytes, places, None)
+            }
+            _ => {
+                let places = frames(path, &bytes)?;
+                (bytes, places, None)
+            }
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            told,
+            bytes,
+            places,
+        })
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// A record's bytes.
+    pub fn record(&self, index: usize) -> &[u8] {
+        &self.bytes[self.places[index].clone()]
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(|error| FileError::Io {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+fn extension(path: &Path) -> &str {
+    path.extension().and_then(|e| e.to_str()).unwrap_or("")
+}
+
+/// A file's records, in order, and what they hold.
 #[derive(Clone, Debug)]
 pub struct Recording {
     /// Where it was read from.
@@ -82,9 +188,7 @@ pub struct Recording {
     pub format: Format,
     /// How they are packed.
     pub compression: Compression,
-    bytes: Vec<u8>,
-    /// Each record's place in the bytes.
-    records: Vec<std::ops::Range<usize>>,
+    records: Records,
 }
 
 impl Recording {
@@ -93,12 +197,7 @@ impl Recording {
     /// # Errors
     /// [`FileError`] says which file, what is wrong and what to do.
     pub fn open(spec: &FileSpec) -> Result<Self, FileError> {
-        let path = &spec.path;
-        let bytes = fs::read(path).map_err(|error| FileError::Io {
-            path: path.clone(),
-            error,
-        })?;
-        Self::from_bytes(spec, bytes)
+        Self::of(spec, Records::open(&spec.path)?)
     }
 
     /// As [`Recording::open`], of bytes that are at hand.
@@ -106,48 +205,33 @@ impl Recording {
     /// # Errors
     /// As [`Recording::open`].
     pub fn from_bytes(spec: &FileSpec, bytes: Vec<u8>) -> Result<Self, FileError> {
-        let path = &spec.path;
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-        let (bytes, records) = match extension {
-            "csv" => csv_rows(path, &bytes)?,
-            "json" => {
-                let records = elements(&bytes);
-                (bytes, records)
-            }
-            "ndjson" | "jsonl" | "log" | "txt" => {
-                let records = lines(&bytes);
-                (bytes, records)
-            }
-            _ => {
-                let records = frames(path, &bytes)?;
-                (bytes, records)
-            }
+        Self::of(spec, Records::from_bytes(&spec.path, bytes)?)
+    }
+
+    fn of(spec: &FileSpec, records: Records) -> Result<Self, FileError> {
+        let unknown = |reason: String| FileError::Format {
+            path: spec.path.clone(),
+            reason,
         };
-        let format = match (spec.format, extension) {
+        let format = match (spec.format.or(records.told), extension(&spec.path)) {
             (Some(format), _) => format,
-            (None, "csv") => Format::JsonMetrics,
             (None, "json" | "ndjson" | "jsonl") => {
-                let first = records
-                    .first()
-                    .map_or(&[][..], |range| &bytes[range.clone()]);
-                tell(first).map_err(|reason| FileError::Format {
-                    path: path.clone(),
-                    reason,
-                })?
+                let first = if records.is_empty() {
+                    &[][..]
+                } else {
+                    records.record(0)
+                };
+                suggest::by_keys(first).map_err(unknown)?.format
             }
             (None, _) => {
                 let reason = "protobuf and plain text do not tell what they hold".to_owned();
-                return Err(FileError::Format {
-                    path: path.clone(),
-                    reason,
-                });
+                return Err(unknown(reason));
             }
         };
         Ok(Self {
-            path: path.clone(),
+            path: spec.path.clone(),
             format,
             compression: Compression::None,
-            bytes,
             records,
         })
     }
@@ -164,11 +248,11 @@ impl Recording {
 
     /// A record's bytes.
     pub fn record(&self, index: usize) -> &[u8] {
-        &self.bytes[self.records[index].clone()]
+        self.records.record(index)
     }
 }
 
-fn lines(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+fn lines(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut start = 0;
     let mut records = Vec::new();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -181,7 +265,7 @@ fn lines(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     records
 }
 
-fn elements(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+fn elements(bytes: &[u8]) -> Vec<Range<usize>> {
     let base = bytes.as_ptr() as usize;
     match serde_json::from_slice::<Vec<&RawValue>>(bytes) {
         Ok(values) => values
@@ -196,7 +280,7 @@ fn elements(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     }
 }
 
-fn frames(path: &Path, bytes: &[u8]) -> Result<Vec<std::ops::Range<usize>>, FileError> {
+fn frames(path: &Path, bytes: &[u8]) -> Result<Vec<Range<usize>>, FileError> {
     let mut records = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
@@ -222,10 +306,7 @@ fn frames(path: &Path, bytes: &[u8]) -> Result<Vec<std::ops::Range<usize>>, File
 }
 
 /// Turns rows into the JSON metrics form: one decoder for both.
-fn csv_rows(
-    path: &Path,
-    bytes: &[u8],
-) -> Result<(Vec<u8>, Vec<std::ops::Range<usize>>), FileError> {
+fn csv_rows(path: &Path, bytes: &[u8]) -> Result<(Vec<u8>, Vec<Range<usize>>), FileError> {
     let content = |reason: String| FileError::Content {
         path: path.to_owned(),
         reason,
@@ -274,35 +355,6 @@ fn csv_rows(
         records.push(start..out.len());
     }
     Ok((out, records))
-}
-
-/// Tells a JSON record's format by its keys (ecosystem practice: the keys below are each format's
-/// own).
-fn tell(record: &[u8]) -> Result<Format, String> {
-    let value: serde_json::Value = serde_json::from_slice(record)
-        .map_err(|error| format!("its first record is no JSON ({error})"))?;
-    let has = |key: &str| value.get(key).is_some();
-    if has("resourceMetrics") {
-        Ok(Format::OtlpMetricsJson)
-    } else if has("resourceLogs") {
-        Ok(Format::OtlpLogsJson)
-    } else if has("specversion")
-        || has("context")
-        || (has("service")
-            && (has("version") || has("commit_sha"))
-            && !has("message")
-            && !has("msg"))
-    {
-        Ok(Format::Changes)
-    } else if has("alerts") || (has("labels") && has("startsAt")) {
-        Ok(Format::Alerts)
-    } else if has("value") && (has("name") || has("metric")) {
-        Ok(Format::JsonMetrics)
-    } else if has("message") || has("msg") || has("log") || has("body") {
-        Ok(Format::JsonLogs)
-    } else {
-        Err("the keys of its first record tell no format".to_owned())
-    }
 }
 
 #[cfg(test)]

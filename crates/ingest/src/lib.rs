@@ -4,9 +4,14 @@
 //! sample.
 
 pub mod config;
+pub mod dedup;
 pub mod feeder;
 pub mod files;
+pub mod specimen;
+pub mod suggest;
 
 pub use config::{KafkaConfig, SourceConfig, Span};
+pub use dedup::{DedupConfig, DedupStats};
 pub use feeder::{Feeder, Raw};
-pub use files::{FileError, FileSpec, Recording};
+pub use files::{FileError, FileSpec, Recording, Records};
+pub use specimen::Specimen;

@@ -21,12 +21,12 @@ use crate::record::OwnedRecord;
 
 /// Administration of a cluster over librdkafka.
 pub struct RdAdmin {
-    properties: Properties,
-    client: AdminClient<LogOnly>,
+    pub(crate) properties: Properties,
+    pub(crate) client: AdminClient<LogOnly>,
 }
 
 /// How long a question to the cluster may take.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// How long a read to the end may go without a single record.
 const SILENCE_SLICES: u32 = 100;
 const SLICE: Duration = Duration::from_millis(100);
@@ -46,7 +46,7 @@ impl RdAdmin {
     }
 
     /// Partition numbers of a topic, each with its number of replicas.
-    fn layout(&self, topic: &str) -> Result<Vec<(i32, usize)>, KafkaError> {
+    pub(crate) fn layout(&self, topic: &str) -> Result<Vec<(i32, usize)>, KafkaError> {
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER);
         let metadata = metadata.map_err(|e| KafkaError::from_rd("ask for a topic", &e))?;
         let known = metadata
@@ -194,7 +194,7 @@ fn as_set(value: &str) -> BTreeSet<&str> {
     value.split(',').map(str::trim).collect()
 }
 
-fn copied(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> OwnedRecord {
+pub(crate) fn copied(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> OwnedRecord {
     let headers = message.headers().map(|headers| {
         headers
             .iter()

@@ -4,6 +4,7 @@
 pub mod anomalies;
 pub mod demo;
 pub mod replay;
+pub mod sample;
 mod span_of;
 
 pub use demo::{Demo, DemoError, DemoOptions, DemoSummary, Told};

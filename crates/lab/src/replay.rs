@@ -212,9 +212,8 @@ pub fn replay(
             offset: next[file] as Offset,
             timestamp: None,
             format: Some(recording.format),
-            content_type: None,
-            content_encoding: None,
             payload: recording.record(next[file]),
+            ..Raw::default()
         };
         if let Err(refusal) = pipeline.feed(&raw, None) {
             *summary.refused.entry(refusal.code.to_owned()).or_default() += 1;

@@ -80,9 +80,8 @@ pub fn span_of(files: &[(Recording, SourceConfig)]) -> Option<(Timestamp, Timest
                 offset: offset as Offset,
                 timestamp: None,
                 format: Some(recording.format),
-                content_type: None,
-                content_encoding: None,
                 payload: recording.record(offset),
+                ..Raw::default()
             };
             // What cannot be decoded is counted by the replay itself.
             drop(feeder.feed(&raw, None, &mut times));

@@ -96,6 +96,17 @@ pub trait SampleSink {
     /// An alert that somebody else's rule fired.
     fn alert(&mut self, alert: OutsideAlert);
 
+    /// The record shows that one service calls another. It may be said again and again.
+    fn edge(&mut self, client: &str, server: &str) {
+        let _ = (client, server);
+    }
+
+    /// An event time of the record that belongs to no sample, log record or change: event time
+    /// has come this far.
+    fn witness(&mut self, at: Timestamp) {
+        let _ = at;
+    }
+
     /// Part of the record that could not be used; the rest still counts.
     fn refuse(&mut self, refusal: Refusal);
 }

@@ -95,9 +95,8 @@ impl HttpWorker {
                     offset: self.next_offset,
                     timestamp: Some(body.received),
                     format: Some(body.format),
-                    content_type: None,
-                    content_encoding: None,
                     payload: &body.bytes,
+                    ..Raw::default()
                 };
                 if let Err(refusal) = state.feed(&raw, now) {
                     tracing::warn!(format = %body.format, reason = refusal.code, detail = refusal.detail, "a body could not be decoded");

@@ -397,24 +397,16 @@ fn feed(
     record: &Record<'_>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let (mut content_type, mut content_encoding) = (None, None);
-    for (name, value) in record.headers() {
-        let slot = match name {
-            "content-type" | "Content-Type" => &mut content_type,
-            "content-encoding" | "Content-Encoding" => &mut content_encoding,
-            _ => continue,
-        };
-        *slot = std::str::from_utf8(value).ok();
-    }
-    let raw = Raw {
+    let mut raw = Raw {
         partition,
         offset: record.offset,
         timestamp: record.timestamp_ms.map(Timestamp),
-        format: None,
-        content_type,
-        content_encoding,
         payload: record.payload.unwrap_or_default(),
+        ..Raw::default()
     };
+    for (name, value) in record.headers() {
+        raw.heed(name, value);
+    }
     state.feed(&raw, now)
 }
 

@@ -301,10 +301,8 @@ impl Scenario {
                 partition: *partition,
                 offset: *offset,
                 timestamp: Some(*at),
-                format: None,
-                content_type: None,
-                content_encoding: None,
                 payload,
+                ..Raw::default()
             };
             *offset += 1;
             if let Err(refusal) = pipeline.feed(&raw, Some(*at)) {

@@ -1,8 +1,12 @@
-//! Alerts of other programs: Alertmanager's webhook v4, and the array of its v2 API, plain or
-//! inside CloudEvents.
+//! Alerts of other programs: Alertmanager's webhook v4, the array of its v2 API, and what its event
+//! recorder writes, plain or inside CloudEvents.
+//!
+//! Of the event recorder's events, a created, a grouped and a resolved alert are alerts (a peer's
+//! repetition is the same alert again, by its labels); what tells of notifications, silences,
+//! inhibition and the program itself is read and left.
 
 use foghorn_model::{Labels, LabelsBuilder, OutsideAlert, Refusal, SampleSink, Timestamp};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::changes::settle;
 use crate::decoder::Settings;
@@ -24,6 +28,12 @@ pub(crate) fn decode<S: SampleSink>(
                 match body.remove("alerts") {
                     Some(Value::Array(alerts)) => alerts,
                     _ => Vec::new(),
+                }
+            }
+            Value::Object(body) if body.contains_key("data") && !body.contains_key("labels") => {
+                match recorded(body)? {
+                    Some(alert) => vec![alert],
+                    None => return Ok(()),
                 }
             }
             Value::Object(_) => vec![document],
@@ -59,6 +69,55 @@ pub(crate) fn decode<S: SampleSink>(
     })
 }
 
+/// The alert of one of the event recorder's events, in the shape of the v2 API; `None` where the
+/// event is of another kind.
+fn recorded(mut event: Map<String, Value>) -> Result<Option<Value>, Refusal> {
+    let Some(Value::Object(mut data)) = event.remove("data") else {
+        return Err(Refusal::new(
+            "wrong_type",
+            "an event whose data is no object",
+        ));
+    };
+    let recorded = [
+        ("alertCreated", "alert_created"),
+        ("alertGrouped", "alert_grouped"),
+        ("alertResolved", "alert_resolved"),
+    ];
+    let found = recorded.iter().find_map(|(json, proto)| {
+        let told = data.remove(*json).or_else(|| data.remove(*proto))?;
+        Some((*json == "alertResolved", told))
+    });
+    let Some((resolved, mut told)) = found else {
+        let is_event = event.contains_key("@timestamp") && data.len() == 1;
+        return if is_event {
+            Ok(None)
+        } else {
+            Err(Refusal::new(
+                "wrong_type",
+                "neither an alert nor a list of alerts",
+            ))
+        };
+    };
+    let mut alert = told.get_mut("alert").map(Value::take).unwrap_or_default();
+    // A grouped or resolved alert of the first version is a hash, and details where it has them.
+    if alert.get("hash").is_some() {
+        alert = alert
+            .get_mut("details")
+            .map(Value::take)
+            .unwrap_or_default();
+    }
+    let Value::Object(mut alert) = alert else {
+        return Err(Refusal::new(
+            "missing_field",
+            "a recorded alert without details",
+        ));
+    };
+    let resolved = resolved || alert.get("resolved").and_then(Value::as_bool) == Some(true);
+    let status = if resolved { "resolved" } else { "firing" };
+    alert.insert("status".to_owned(), status.into());
+    Ok(Some(Value::Object(alert)))
+}
+
 fn alert(
     settings: &Settings,
     alert: &Value,
@@ -92,10 +151,18 @@ fn alert(
     })
 }
 
+/// An object of texts, or the event recorder's `{"labels":[{"key":…,"value":…}]}`.
 fn pairs(value: Option<&Value>) -> Result<LabelsBuilder, Refusal> {
     let mut builder = Labels::empty().to_builder();
     match value {
         None | Some(Value::Null) => {}
+        Some(Value::Object(fields)) if fields.get("labels").is_some_and(Value::is_array) => {
+            let list = fields.get("labels").and_then(Value::as_array);
+            for pair in list.into_iter().flatten() {
+                let part = |key| pair.get(key).and_then(text).unwrap_or_default();
+                builder.set(&part("key"), &part("value"));
+            }
+        }
         Some(Value::Object(fields)) => {
             for (name, value) in fields {
                 builder.set(name, &text(value).unwrap_or_default());

@@ -1,7 +1,9 @@
-//! Change events: `CDEvents`, CloudEvents around anything, and plain JSON by mapping.
+//! Change events: `CDEvents`, Kubernetes events, CloudEvents around anything, and plain JSON by
+//! mapping.
 //!
 //! Of `CDEvents`, what happens to running services and environments is a change; the events of
-//! pipelines, builds and tests are refused as `not_a_change`.
+//! pipelines, builds and tests are refused as `not_a_change`. So are the events of Kubernetes that
+//! tell of symptoms (`BackOff`, `Unhealthy`), not of somebody's change.
 
 use foghorn_model::{Change, ChangeId, ChangeKind, LabelsBuilder, Refusal, SampleSink, Timestamp};
 use serde_json::Value;
@@ -71,7 +73,10 @@ fn change(settings: &Settings, document: Value, record_time: Timestamp) -> Resul
         .to_owned();
     let mut change = match kind.strip_prefix("dev.cdevents.") {
         Some(kind) => cd_event(kind, &event, record_time)?,
-        None => by_mapping(settings, &event, envelope.as_ref(), record_time)?,
+        None => match kube_object(&event) {
+            Some((event, object)) => kube_event(event, object, record_time)?,
+            None => by_mapping(settings, &event, envelope.as_ref(), record_time)?,
+        },
     };
     let mut labels = change.labels.to_builder();
     for (name, value) in &settings.options.extra_labels {
@@ -148,6 +153,75 @@ fn cd_event(kind: &str, event: &Value, record_time: Timestamp) -> Result<Change,
                 "/context/type" | "/context/timestamp" | "/subject/content/environment/id"
             )
         }),
+    })
+}
+
+/// A Kubernetes event and the object that it is about; bare, or in a watch's `{"type","object"}`.
+fn kube_object(event: &Value) -> Option<(&Value, &Value)> {
+    [Some(event), event.get("object")]
+        .into_iter()
+        .flatten()
+        .find_map(|event| {
+            let object = event
+                .get("involvedObject")
+                .or_else(|| event.get("regarding"))?;
+            (object.is_object() && event.get("reason").is_some_and(Value::is_string))
+                .then_some((event, object))
+        })
+}
+
+/// An event of core/v1 or events.k8s.io/v1. Only a workload's own events are changes; which of a
+/// Deployment's scalings are a rollout and which are a scaling is not told, so all are scalings.
+fn kube_event(event: &Value, object: &Value, record_time: Timestamp) -> Result<Change, Refusal> {
+    let of = |value: &Value, pointer: &str| value.pointer(pointer).and_then(text);
+    let reason = of(event, "/reason").unwrap_or_default();
+    let kind = match &*reason {
+        "ScalingReplicaSet" | "SuccessfulRescale" | "SuccessfulUpdate" => ChangeKind::Scale,
+        "DeploymentRollback" => ChangeKind::Rollback,
+        _ => {
+            return Err(Refusal::new(
+                "not_a_change",
+                format!("Kubernetes event {reason}"),
+            ));
+        }
+    };
+    let service = of(object, "/name").unwrap_or_default();
+    let environment = of(object, "/namespace").unwrap_or_default();
+    let times = [
+        "/lastTimestamp",
+        "/eventTime",
+        "/deprecatedLastTimestamp",
+        "/metadata/creationTimestamp",
+    ];
+    let at = times.iter().find_map(|pointer| of(event, pointer));
+    let message = of(event, "/message").or_else(|| of(event, "/note"));
+    // A repeated event keeps its uid and counts up.
+    let id = of(event, "/metadata/uid").unwrap_or_default();
+    let count = of(event, "/count").or_else(|| of(event, "/series/count"));
+    let at = at.map_or(Ok(record_time), |text| instant(&text))?;
+    Ok(Change {
+        id: ChangeId::derive(&[
+            &id,
+            &count.unwrap_or_default(),
+            &environment,
+            &service,
+            &reason,
+            &at.ms().to_string(),
+        ]),
+        kind,
+        at,
+        summary: message.unwrap_or_else(|| format!("{reason} of {service}")),
+        author: of(event, "/source/component")
+            .or_else(|| of(event, "/reportingController"))
+            .unwrap_or_default(),
+        version: String::new(),
+        link: String::new(),
+        labels: LabelsBuilder::default()
+            .build()
+            .with("kind", &of(object, "/kind").unwrap_or_default())
+            .with("reason", &reason),
+        service,
+        environment,
     })
 }
 

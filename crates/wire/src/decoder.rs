@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use foghorn_model::{Refusal, SampleSink, Timestamp};
+use foghorn_model::{Partition, Refusal, SampleSink, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compression::decompress;
 use crate::format::{Compression, Format};
 use crate::json::logs::LogPlan;
 use crate::options::DecodeOptions;
+use crate::otlp::{SpanTable, StreamLabels};
 use crate::pairs::{Pairs, chain};
 use crate::proto::Writer;
 use crate::{alerts, changes, json, otlp, remote_write};
@@ -20,10 +21,43 @@ use crate::{alerts, changes, json, otlp, remote_write};
 pub(crate) struct Settings {
     pub options: DecodeOptions,
     pub log_plan: LogPlan,
+    /// `DecodeOptions::stream_labels`, made ready.
+    pub stream_labels: StreamLabels,
     /// What the keys of series begin with: a hash of the options, since those change labels.
     pub metrics_salt: u128,
     /// What the keys of log streams begin with.
     pub logs_salt: u128,
+    /// The same with prometheus-kafka-adapter's keys; not there in itself.
+    pub adapter: Option<Box<Settings>>,
+}
+
+impl Settings {
+    fn new(options: DecodeOptions) -> Self {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "{:?}",
+            (
+                options.translation,
+                &options.promote_resource_attributes,
+                &options.resource_hash_label,
+                &options.stream_labels,
+                &options.json_logs,
+                &options.json_metrics,
+                &options.extra_labels,
+            )
+        );
+        let salt = xxh3_128(text.as_bytes());
+        Self {
+            log_plan: LogPlan::new(&options.json_logs),
+            stream_labels: StreamLabels::new(&options.stream_labels),
+            metrics_salt: chain(salt, b"metrics"),
+            logs_salt: chain(salt, b"logs"),
+            adapter: None,
+            options,
+        }
+    }
 }
 
 /// Buffers of the decoders. Each decoder says which it uses for what.
@@ -37,6 +71,10 @@ pub(crate) struct Scratch {
     pub record: Pairs,
     /// Text that had to be put together or unescaped.
     pub text: String,
+    /// JSON that stood in a string of a JSON log.
+    pub nested: String,
+    /// Spans whose other side may come yet.
+    pub spans: SpanTable,
     /// Bucket counts.
     pub counts: Vec<u64>,
     /// Bucket bounds, or quantiles with their values.
@@ -60,31 +98,16 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder with these options.
     pub fn new(options: DecodeOptions) -> Self {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "{:?}",
-            (
-                options.translation,
-                &options.promote_resource_attributes,
-                &options.resource_hash_label,
-                &options.stream_labels,
-                &options.json_logs,
-                &options.json_metrics,
-                &options.extra_labels,
-            )
-        );
-        let salt = xxh3_128(text.as_bytes());
-        let settings = Settings {
-            log_plan: LogPlan::new(&options.json_logs),
-            metrics_salt: chain(salt, b"metrics"),
-            logs_salt: chain(salt, b"logs"),
-            options,
+        let mut settings = Settings::new(options);
+        let adapter = json::adapter::options(&settings.options);
+        settings.adapter = Some(Box::new(Settings::new(adapter)));
+        let scratch = Scratch {
+            spans: SpanTable::new(settings.options.traces),
+            ..Scratch::default()
         };
         Self {
             settings,
-            scratch: Scratch::default(),
+            scratch,
             unpacked: Vec::new(),
         }
     }
@@ -92,6 +115,12 @@ impl Decoder {
     /// The options that it was made with.
     pub fn options(&self) -> &DecodeOptions {
         &self.settings.options
+    }
+
+    /// Says which partition the next records are of: spans meet only those of their own partition,
+    /// so that what is found does not depend on how partitions interleave.
+    pub fn enter(&mut self, partition: Partition) {
+        self.scratch.spans.enter(partition);
     }
 
     /// Decodes one record into `sink`. `record_time` stands in for times that the record does not
@@ -173,6 +202,7 @@ fn decode(
             otlp::decode_metrics(settings, scratch, payload, record_time, sink)
         }
         Format::OtlpLogsProto => otlp::decode_logs(settings, scratch, payload, record_time, sink),
+        Format::OtlpTracesProto => otlp::decode_traces(settings, scratch, payload, sink),
         Format::OtlpMetricsJson | Format::OtlpLogsJson => {
             let text = utf8(payload)?;
             let mut rewritten = std::mem::take(&mut scratch.rewritten);
@@ -188,9 +218,20 @@ fn decode(
             scratch.rewritten = rewritten;
             done
         }
+        Format::OtlpTracesJson => {
+            let text = utf8(payload)?;
+            let mut rewritten = std::mem::take(&mut scratch.rewritten);
+            let done = otlp::to_traces_proto(text, &mut scratch.text, &mut rewritten)
+                .and_then(|()| otlp::decode_traces(settings, scratch, rewritten.bytes(), sink));
+            scratch.rewritten = rewritten;
+            done
+        }
         Format::RemoteWrite1 => remote_write::decode(settings, payload, sink),
         Format::JsonMetrics => {
             json::metrics::decode(settings, scratch, utf8(payload)?, record_time, sink)
+        }
+        Format::PrometheusKafkaAdapter => {
+            json::adapter::decode(settings, scratch, utf8(payload)?, record_time, sink)
         }
         Format::JsonLogs => {
             json::logs::decode(settings, scratch, utf8(payload)?, record_time, sink)

@@ -17,8 +17,14 @@ pub enum Format {
     OtlpLogsProto,
     /// OTLP `ExportLogsServiceRequest`, JSON.
     OtlpLogsJson,
+    /// OTLP `ExportTraceServiceRequest`, protobuf: which service calls which, and no more.
+    OtlpTracesProto,
+    /// OTLP `ExportTraceServiceRequest`, JSON: which service calls which, and no more.
+    OtlpTracesJson,
     /// Prometheus remote write 1.0 `WriteRequest`, protobuf; snappy is the source's compression.
     RemoteWrite1,
+    /// Samples as prometheus-kafka-adapter writes them, JSON or Avro-JSON.
+    PrometheusKafkaAdapter,
     /// One sample a JSON object, keys by mapping.
     JsonMetrics,
     /// One log record a JSON object, keys by mapping.
@@ -31,12 +37,15 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::OtlpMetricsProto,
         Self::OtlpMetricsJson,
         Self::OtlpLogsProto,
         Self::OtlpLogsJson,
+        Self::OtlpTracesProto,
+        Self::OtlpTracesJson,
         Self::RemoteWrite1,
+        Self::PrometheusKafkaAdapter,
         Self::JsonMetrics,
         Self::JsonLogs,
         Self::Changes,
@@ -50,7 +59,10 @@ impl Format {
             Self::OtlpMetricsJson => "otlp_metrics_json",
             Self::OtlpLogsProto => "otlp_logs_proto",
             Self::OtlpLogsJson => "otlp_logs_json",
+            Self::OtlpTracesProto => "otlp_traces_proto",
+            Self::OtlpTracesJson => "otlp_traces_json",
             Self::RemoteWrite1 => "remote_write_1",
+            Self::PrometheusKafkaAdapter => "prometheus_kafka_adapter",
             Self::JsonMetrics => "json_metrics",
             Self::JsonLogs => "json_logs",
             Self::Changes => "changes",
@@ -89,8 +101,10 @@ impl FromStr for Format {
                  otlp_metrics_json, otlp_logs_proto or otlp_logs_json"
                     .to_owned()
             }
-            "otlp_spans" | "otlp_traces" | "otlp_traces_proto" | "otlp_traces_json" => {
-                "traces are not read".to_owned()
+            "otlp_spans" | "otlp_traces" => {
+                "the encoding cannot be told from the bytes; write otlp_traces_proto or \
+                 otlp_traces_json"
+                    .to_owned()
             }
             "remote_write_2" | "remote_write2" => "remote write 2.0 is not read yet; send 1.0".to_owned(),
             "json" => "write json_metrics, json_logs, changes or alerts".to_owned(),

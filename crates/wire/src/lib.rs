@@ -1,7 +1,8 @@
 //! Bytes to model and back: one file a format.
 //!
-//! Owns what bytes mean: OTLP, remote write, JSON metrics and logs, change events and alerts on
-//! the way in ([`Decoder`]); CloudEvents and webhooks on the way out ([`out`]). Knows no topic, no
+//! Owns what bytes mean: OTLP, remote write, JSON metrics and logs, the edges between services
+//! that traces show, change events and alerts on the way in ([`Decoder`]); CloudEvents and
+//! webhooks on the way out ([`out`]). Knows no topic, no
 //! socket, no clock, no rule.
 //!
 //! A decoder walks a record once, borrowed, and writes into a [`foghorn_model::SampleSink`]. A
@@ -13,12 +14,14 @@ mod alerts;
 mod changes;
 mod compression;
 mod decoder;
+mod event_id;
 mod format;
 mod json;
 mod naming;
 mod options;
 mod otlp;
 mod pairs;
+mod presets;
 mod proto;
 mod remote_write;
 mod severity;
@@ -30,8 +33,10 @@ pub mod recording;
 
 pub use compression::decompress;
 pub use decoder::Decoder;
+pub use event_id::EventId;
 pub use format::{Compression, Format, UnknownFormat};
 pub use options::{
     ChangeMapping, DecodeOptions, JsonLogMapping, JsonMetricMapping, LineSource, Names,
-    StreamLabel, Translation,
+    StreamLabel, TraceOptions, Translation,
 };
+pub use presets::Preset;

@@ -7,6 +7,8 @@ use foghorn_model::ChangeKind;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::presets::{Preset, PresetMapping};
+
 /// How OTLP names become Prometheus names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,8 +36,12 @@ pub struct DecodeOptions {
     /// label; such resources share series, and each record that holds two of them counts one
     /// `merged_resources` refusal.
     pub resource_hash_label: String,
-    /// Resource attributes that become labels of a log stream; the others become fields of each
-    /// of its records.
+    /// Attributes that become labels of a log stream; the others become fields of its records.
+    /// They are looked for in the resource, and then in the record: a record's attribute moves
+    /// that record alone to a stream of its own, and stays a field where the resource has a label
+    /// of this name already. `severity_text` and `event_name` may be named too, and `level`, which
+    /// is the severity as a word (`trace`, `debug`, `info`, `warn`, `error`, `fatal`) where no
+    /// attribute is called so.
     pub stream_labels: Vec<String>,
     /// JSON logs: what is where.
     pub json_logs: JsonLogMapping,
@@ -43,8 +49,17 @@ pub struct DecodeOptions {
     pub json_metrics: JsonMetricMapping,
     /// Change events: what is where.
     pub change: ChangeMapping,
+    /// Traces: how much is remembered to find who calls whom.
+    pub traces: TraceOptions,
     /// Labels for every series, stream, alert and change that does not have them yet.
     pub extra_labels: Vec<(String, String)>,
+    /// Most labels of one series; one with more is refused as `too_many_labels`.
+    pub max_labels: usize,
+    /// Longest name of a metric or of a label, in bytes; its series is refused as
+    /// `name_too_long`.
+    pub max_name_bytes: usize,
+    /// Longest value of a label, in bytes; its series is refused as `value_too_long`.
+    pub max_value_bytes: usize,
     /// Longest record as it arrives, in bytes.
     pub max_record_bytes: usize,
     /// Longest record once unpacked, in bytes.
@@ -86,9 +101,34 @@ impl Default for DecodeOptions {
             json_logs: JsonLogMapping::default(),
             json_metrics: JsonMetricMapping::default(),
             change: ChangeMapping::default(),
+            traces: TraceOptions::default(),
             extra_labels: Vec::new(),
+            max_labels: 256,
+            max_name_bytes: 1_024,
+            max_value_bytes: 64 << 10,
             max_record_bytes: 16 << 20,
             max_decompressed_bytes: 100 << 20,
+        }
+    }
+}
+
+/// How much of a partition's spans is remembered, so that a call's two sides find each other in
+/// different records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TraceOptions {
+    /// Spans of one partition that are remembered; the oldest by arrival goes first.
+    pub max_spans: usize,
+    /// Different services of one partition; spans of further ones are refused as
+    /// `too_many_services`.
+    pub max_services: usize,
+}
+
+impl Default for TraceOptions {
+    fn default() -> Self {
+        Self {
+            max_spans: 50_000,
+            max_services: 10_000,
         }
     }
 }
@@ -194,10 +234,13 @@ pub struct StreamLabel {
     pub from: Names,
 }
 
-/// Where a JSON log's parts are.
+/// Where a JSON log's parts are: a [`Preset`]'s places, and in their stead those that the config
+/// names itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "PresetMapping")]
 pub struct JsonLogMapping {
+    /// Which program's layout the other places are taken from.
+    pub preset: Preset,
     /// Seconds (a number below 1e11), milliseconds, or RFC 3339; the record's time where missing.
     pub timestamp: Names,
     /// The message.
@@ -208,71 +251,11 @@ pub struct JsonLogMapping {
     pub stream: Vec<StreamLabel>,
     /// What becomes the line.
     pub line: LineSource,
+    /// Texts that may hold a JSON object of their own (a container's `log`): its fields are read
+    /// as if they stood in place of the text (`/log/level`). The text itself stays what it is.
+    pub nested: Names,
     /// Most further fields that are kept of one record.
     pub max_attributes: usize,
-}
-
-impl Default for JsonLogMapping {
-    fn default() -> Self {
-        let level = Names::of(&[
-            "level",
-            "severity",
-            "/log/level",
-            "log.level",
-            "severity_text",
-            "lvl",
-        ]);
-        let stream = |label: &str, from: &[&str]| StreamLabel {
-            label: label.to_owned(),
-            from: Names::of(from),
-        };
-        Self {
-            timestamp: Names::of(&["@timestamp", "timestamp", "time", "ts"]),
-            message: Names::of(&["message", "msg", "log", "body"]),
-            stream: vec![
-                stream(
-                    "service",
-                    &[
-                        "service",
-                        "/service/name",
-                        "service.name",
-                        "service_name",
-                        "app",
-                    ],
-                ),
-                stream("host", &["host", "/host/name", "host.name", "hostname"]),
-                stream(
-                    "namespace",
-                    &[
-                        "namespace",
-                        "/kubernetes/namespace_name",
-                        "/kubernetes/namespace",
-                    ],
-                ),
-                stream(
-                    "pod",
-                    &["pod", "/kubernetes/pod_name", "/kubernetes/pod/name"],
-                ),
-                stream(
-                    "container",
-                    &[
-                        "container",
-                        "/kubernetes/container_name",
-                        "/kubernetes/container/name",
-                    ],
-                ),
-                stream("environment", &["environment", "env"]),
-                stream("cluster", &["cluster"]),
-                StreamLabel {
-                    label: "level".to_owned(),
-                    from: level.clone(),
-                },
-            ],
-            level,
-            line: LineSource::default(),
-            max_attributes: 64,
-        }
-    }
 }
 
 /// Where a change event's parts are, for events that are no `CDEvents`.

@@ -17,6 +17,18 @@ impl Pairs {
         self.spans.clear();
     }
 
+    /// Where the pairs end now, for [`Pairs::truncate`].
+    pub(crate) fn mark(&self) -> (usize, usize) {
+        (self.spans.len(), self.text.len())
+    }
+
+    /// Takes back what was appended since a mark. (What was there before may have been sorted
+    /// since, but not together with what came after.)
+    pub(crate) fn truncate(&mut self, (spans, text): (usize, usize)) {
+        self.spans.truncate(spans);
+        self.text.truncate(text);
+    }
+
     /// Number of pairs.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()

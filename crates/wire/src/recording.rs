@@ -47,6 +47,10 @@ pub struct RecordingSink {
     pub changes: Vec<Change>,
     /// Alerts.
     pub alerts: Vec<OutsideAlert>,
+    /// Who calls whom: client, server.
+    pub edges: Vec<(String, String)>,
+    /// Event times that belong to nothing else.
+    pub witnessed: Vec<Timestamp>,
     /// What was refused.
     pub refusals: Vec<Refusal>,
     /// How often a series or a stream was defined.
@@ -69,6 +73,8 @@ impl RecordingSink {
         self.logs.clear();
         self.changes.clear();
         self.alerts.clear();
+        self.edges.clear();
+        self.witnessed.clear();
         self.refusals.clear();
         self.defined = 0;
     }
@@ -161,6 +167,14 @@ impl SampleSink for RecordingSink {
 
     fn alert(&mut self, alert: OutsideAlert) {
         self.alerts.push(alert);
+    }
+
+    fn edge(&mut self, client: &str, server: &str) {
+        self.edges.push((client.to_owned(), server.to_owned()));
+    }
+
+    fn witness(&mut self, at: Timestamp) {
+        self.witnessed.push(at);
     }
 
     fn refuse(&mut self, refusal: Refusal) {

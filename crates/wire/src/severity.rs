@@ -30,6 +30,19 @@ pub(crate) fn in_range(number: u64) -> u8 {
     }
 }
 
+/// The word of a severity number, as labels say it; nothing for 0.
+pub(crate) fn word(number: u8) -> &'static str {
+    match number {
+        1..=4 => "trace",
+        5..=8 => "debug",
+        9..=12 => "info",
+        13..=16 => "warn",
+        17..=20 => "error",
+        21..=24 => "fatal",
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +53,11 @@ mod tests {
             "INFO", "Warning", "error", "ERR", "critical", "17", "99", "", "hm",
         ];
         assert_eq!(words.map(number), [9, 13, 17, 17, 18, 17, 0, 0, 0]);
+        assert_eq!(
+            words.map(|text| word(number(text))),
+            [
+                "info", "warn", "error", "error", "error", "error", "", "", ""
+            ]
+        );
     }
 }

@@ -207,6 +207,78 @@ fn the_v2_array() {
     );
 }
 
+/// An event of Alertmanager's event recorder; labels as the first version of its schema has them.
+fn recorded(kind: &str, alert: &str) -> String {
+    format!(
+        r#"{{"@timestamp":"2023-11-14T22:13:20Z","instance":"am-0","data":{{"{kind}":{{"alert":{alert}}}}},"clusterPosition":1}}"#
+    )
+}
+
+#[test]
+fn the_event_recorders_alerts() {
+    let alert = |more: &str| {
+        format!(
+            r#"{{"fingerprint":"12130","name":"A","labels":{{"labels":[{{"key":"alertname","value":"A"}},{{"key":"service","value":"api"}}]}},
+                "startsAt":"2023-11-14T22:13:10Z","endsAt":"2023-11-14T22:17:10Z"{more}}}"#
+        )
+    };
+    let detailed = format!(r#"{{"hash":"99","details":{}}}"#, alert(""));
+    let open: &[AlertBrief<'_>] = &[("A", -10_000, None)];
+    let over: &[AlertBrief<'_>] = &[("A", -10_000, Some(230_000))];
+    check_alerts(&recorded("alertCreated", &alert("")), Ok(open));
+    check_alerts(&recorded("alertGrouped", &detailed), Ok(open));
+    check_alerts(&recorded("alertResolved", &detailed), Ok(over));
+    check_alerts(
+        &recorded("alertGrouped", &alert(r#","resolved":true"#)),
+        Ok(over),
+    );
+    let text = recorded("alertCreated", &alert(""));
+    let (_, sink) = decode(Format::Alerts, &text);
+    assert_eq!(
+        sink.alerts[0].labels.to_string(),
+        r#"{alertname="A", service="api"}"#
+    );
+    // The second version has its labels as an object.
+    let second = r#"{"name":"A","labels":{"alertname":"A"},"startsAt":"2023-11-14T22:13:10Z"}"#;
+    check_alerts(
+        &recorded("alertResolved", second),
+        Ok(&[("A", -10_000, Some(0))]),
+    );
+    // Inside CloudEvents; and what is no alert.
+    let wrapped =
+        format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{text}}}"#);
+    check_alerts(&wrapped, Ok(open));
+    check_alerts(&recorded("silenceMutedAlert", "{}"), Ok(&[]));
+    check_alerts(
+        &recorded("alertResolved", r#"{"hash":"99"}"#),
+        Err("missing_field"),
+    );
+    check_alerts(r#"{"data":{"a":1,"b":2}}"#, Err("wrong_type"));
+}
+
+#[test]
+fn kubernetes_events() {
+    let event = |reason: &str| {
+        format!(
+            r#"{{"metadata":{{"uid":"u1","namespace":"shop"}},"involvedObject":{{"kind":"Deployment","namespace":"shop","name":"checkout"}},
+                "reason":"{reason}","message":"Scaled up replica set checkout-7d9 to 3","type":"Normal","count":1,
+                "lastTimestamp":"2023-11-14T22:13:21Z","source":{{"component":"deployment-controller"}}}}"#
+        )
+    };
+    let summary = "Scaled up replica set checkout-7d9 to 3";
+    let expect = (ChangeKind::Scale, "checkout", "", "shop", summary, 1_000);
+    let scaled = event("ScalingReplicaSet");
+    check_change(&scaled, Ok(expect));
+    check_change(
+        &format!(r#"{{"type":"ADDED","object":{scaled}}}"#),
+        Ok(expect),
+    );
+    check_change(&event("BackOff"), Err("not_a_change"));
+    let later = scaled.replace(r#""count":1"#, r#""count":2"#);
+    let id = |text: &str| decode(Format::Changes, text).1.changes[0].id;
+    assert_ne!(id(&scaled), id(&later));
+}
+
 #[test]
 fn alerts_that_are_none() {
     check_alerts(r#"{"labels":{}}"#, Err("missing_field"));

@@ -310,3 +310,40 @@ fn our_own_log_encoder_round_trips() {
         &[(r#"{service="api"}"#, 0, NOW.ms(), &text, &[("user", "é")])],
     );
 }
+
+#[test]
+fn what_prometheus_kafka_adapter_writes() {
+    let mut sink = RecordingSink::new();
+    // The samples of its own documentation and of its serialisers' test, with a NaN beside them.
+    let text = r#"{"timestamp":"1970-01-01T00:00:00Z","value":"9876543210","name":"up","labels":{"__name__":"up","label1":"value1","label2":"value2"}}
+{"value":"+Inf","timestamp":"1970-01-01T00:00:10Z","name":"foo","labels":{"__name__":"foo","labelfoo":"label-bar"}}
+{"labels":{"__name__":"job:up:sum","a.b":"c"},"name":"job:up:sum","timestamp":"2023-11-14T22:13:20Z","value":"NaN"}"#;
+    Decoder::new(DecodeOptions::default())
+        .decode(
+            Format::PrometheusKafkaAdapter,
+            text.as_bytes(),
+            NOW,
+            &mut sink,
+        )
+        .unwrap();
+    assert_eq!(
+        sink.text(),
+        "up{label1=\"value1\", label2=\"value2\"} 9876543210 @0\n\
+         foo{labelfoo=\"label-bar\"} inf @10000\n\
+         job:up:sum{a.b=\"c\"} NaN @1700000000000\n"
+    );
+    assert_eq!(sink.refusals, []);
+    // Its keys stay its keys, whatever the mapping of JSON metrics says.
+    let options: DecodeOptions =
+        serde_json::from_str(r#"{"json_metrics":{"value":"v","timestamp":"t"}}"#).unwrap();
+    sink.clear();
+    Decoder::new(options)
+        .decode(
+            Format::PrometheusKafkaAdapter,
+            text.as_bytes(),
+            NOW,
+            &mut sink,
+        )
+        .unwrap();
+    assert_eq!(sink.samples.len(), 3);
+}

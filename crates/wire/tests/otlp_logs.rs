@@ -270,6 +270,89 @@ fn our_own_encoder_round_trips() {
     assert_eq!(oracle.encoded_len(), bytes.len());
 }
 
+/// Stream and fields of the one record of `json`, with these stream labels.
+fn check_labels(labels: &[&str], json: &str, stream: &str, fields: &[(&str, &str)]) {
+    let mut decoder = Decoder::new(DecodeOptions {
+        stream_labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        ..DecodeOptions::default()
+    });
+    let mut sink = RecordingSink::new();
+    decoder
+        .decode(Format::OtlpLogsJson, json.as_bytes(), NOW, &mut sink)
+        .unwrap();
+    let log = &sink.logs[0];
+    assert_eq!(log.stream.to_string(), stream, "{labels:?}");
+    let expect: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    assert_eq!(log.attributes, expect, "{labels:?}");
+}
+
+#[test]
+fn attributes_of_a_record_as_stream_labels() {
+    let json = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"api"}}]},
+        "scopeLogs":[{"logRecords":[{"severityNumber":17,"severityText":"ERR","eventName":"e","body":{"stringValue":"b"},
+        "attributes":[{"key":"http.route","value":{"stringValue":"/pay"}},{"key":"service.name","value":{"stringValue":"x"}}]}]}]}]}"#;
+    check_labels(
+        &["service.name"],
+        json,
+        r#"{service_name="api"}"#,
+        &[
+            ("http_route", "/pay"),
+            ("service_name", "x"),
+            ("severity_text", "ERR"),
+            ("event_name", "e"),
+        ],
+    );
+    check_labels(
+        &["service.name", "http.route", "level"],
+        json,
+        r#"{http_route="/pay", level="error", service_name="api"}"#,
+        &[
+            ("service_name", "x"),
+            ("severity_text", "ERR"),
+            ("event_name", "e"),
+        ],
+    );
+    check_labels(
+        &["http.route", "event_name", "severity_text"],
+        json,
+        r#"{event_name="e", http_route="/pay", severity_text="ERR"}"#,
+        &[("service_name", "x"), ("service_name", "api")],
+    );
+}
+
+#[test]
+fn one_records_labels_do_not_stick_to_the_next() {
+    let record = |attributes: &str| {
+        format!(
+            r#"{{"body":{{"stringValue":"b"}},"severityNumber":9,"attributes":[{attributes}]}}"#
+        )
+    };
+    let route = |path: &str| format!(r#"{{"key":"route","value":{{"stringValue":"{path}"}}}}"#);
+    let records = [route("/a"), String::new(), route("/b"), route("/a")].map(|a| record(&a));
+    let json = format!(
+        r#"{{"resourceLogs":[{{"resource":{{"attributes":[{{"key":"zone","value":{{"stringValue":"z"}}}}]}},"scopeLogs":[{{"logRecords":[{}]}}]}}]}}"#,
+        records.join(",")
+    );
+    let mut decoder = Decoder::new(DecodeOptions {
+        stream_labels: vec!["zone".to_owned(), "route".to_owned()],
+        ..DecodeOptions::default()
+    });
+    let mut sink = RecordingSink::new();
+    decoder
+        .decode(Format::OtlpLogsJson, json.as_bytes(), NOW, &mut sink)
+        .unwrap();
+    let streams: Vec<_> = sink.logs.iter().map(|log| log.stream.to_string()).collect();
+    let a = r#"{route="/a", zone="z"}"#;
+    assert_eq!(
+        streams,
+        [a, r#"{zone="z"}"#, r#"{route="/b", zone="z"}"#, a]
+    );
+    assert_eq!(sink.defined, 3);
+}
+
 #[test]
 fn severities_by_name() {
     let json = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[

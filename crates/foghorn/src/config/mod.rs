@@ -285,8 +285,19 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
     found
 }
 
-/// An unknown key's error says what was meant.
+/// An unknown name's error says what was meant.
 fn explain(error: &str) -> (String, Option<String>) {
+    // The place is shown otherwise.
+    let error = error.split(" at line ").next().unwrap_or(error);
+    if let Some((given, hint)) = unknown_format(error) {
+        let meant = hint
+            .strip_prefix("one of ")
+            .and_then(|names| diagnostic::did_you_mean(given, names.split(", ")));
+        return (
+            format!("unknown format `{given}`"),
+            Some(meant.unwrap_or_else(|| hint.to_owned())),
+        );
+    }
     let unknown = error.contains("unknown field") || error.contains("unknown variant");
     if let Some(given) = error.split('`').nth(1).filter(|_| unknown) {
         let known = known_names(error);
@@ -302,13 +313,16 @@ fn explain(error: &str) -> (String, Option<String>) {
     (error.to_owned(), None)
 }
 
+/// The name and the hint of `unknown format "…": …`.
+fn unknown_format(error: &str) -> Option<(&str, &str)> {
+    let (_, rest) = error.split_once("unknown format \"")?;
+    rest.split_once("\": ")
+}
+
 /// The names that an error says were expected: parsers differ in how they quote them.
 fn known_names(error: &str) -> Vec<&str> {
     let expected = error.split_once("expected ").map_or("", |(_, names)| names);
-    let names = expected
-        .split_once(" at line")
-        .map_or(expected, |(names, _)| names);
-    let names = names.strip_prefix("one of ").unwrap_or(names);
+    let names = expected.strip_prefix("one of ").unwrap_or(expected);
     names
         .split([',', ' ', '`'])
         .filter(|name| !name.is_empty() && *name != "or")
@@ -385,6 +399,43 @@ mod tests {
         check(
             "start: windwo\n",
             "1:8: unknown value `windwo` (did you mean `window`?)",
+        );
+    }
+
+    /// A source with these further keys.
+    fn check_source(keys: &str, expect: &str) {
+        let text = format!(
+            "kafka: {{brokers: 'localhost:9092', group: fog}}\nsources:\n  - {{name: m, topics: [a], {keys}}}\n"
+        );
+        check(&text, expect);
+    }
+
+    #[test]
+    fn sources_say_how_they_are_read() {
+        check_source("format: json_logs, compression: gzip", "");
+        check_source(
+            "format: json_logs, decode: {json_logs: {timestamp: [t, /a/b]}}",
+            "",
+        );
+        check_source(
+            "format: json_log",
+            "3:36: unknown format `json_log` (did you mean `json_logs`?)",
+        );
+        check_source(
+            "format: otlp_proto",
+            "3:36: unknown format `otlp_proto` (the signal and the encoding cannot be told from the bytes; write otlp_metrics_proto, otlp_metrics_json, otlp_logs_proto or otlp_logs_json)",
+        );
+        check_source(
+            "format: json_logs, compression: gzp",
+            "3:60: unknown value `gzp` (did you mean `gzip`?)",
+        );
+        check_source(
+            "format: json_logs, decode: {json_logs: {timestmp: t}}",
+            "3:68: unknown key `timestmp` (did you mean `timestamp`?)",
+        );
+        check_source(
+            "format: json_logs, allowed_lateness: 5 s",
+            "3:65: \"5 s\" is no span of time: write it like 10s, 1m30s or 250ms (-)",
         );
     }
 

@@ -225,10 +225,8 @@ impl Demo {
                 partition,
                 offset: offsets[slot],
                 timestamp: Some(wall),
-                format: None,
-                content_type: None,
-                content_encoding: None,
                 payload: &bytes,
+                ..Raw::default()
             };
             offsets[slot] += 1;
             if let Err(refusal) = self.pipeline.feed(&raw, Some(wall)) {

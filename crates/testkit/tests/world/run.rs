@@ -76,10 +76,8 @@ fn raw(partition: Partition, offset: usize, record: &Rec) -> Raw<'_> {
         partition,
         offset: offset as Offset,
         timestamp: Some(record.stamp),
-        format: None,
-        content_type: None,
-        content_encoding: None,
         payload: &record.payload,
+        ..Raw::default()
     }
 }
 

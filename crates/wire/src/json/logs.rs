@@ -1,5 +1,6 @@
 //! JSON logs: any object is a record; pointers say which of its fields make the stream, which
-//! are its time, message and level. Every other scalar becomes a field, named by its path.
+//! are its time, message and level. Every other scalar becomes a field, named by its path. Text
+//! that is named as nested and holds an object is walked like an object in its place.
 
 use foghorn_model::{LogRecord, Refusal, SampleSink, SeriesKey, Timestamp};
 use smallvec::SmallVec;
@@ -15,7 +16,10 @@ use crate::{severity, time};
 /// A mapping, made ready: each pointer with what it is for.
 #[derive(Debug)]
 pub(crate) struct LogPlan {
-    targets: Vec<Target>,
+    /// By the length of their pointers.
+    targets: Vec<SmallVec<[Target; 2]>>,
+    /// Pointers to texts that may hold an object.
+    nested: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -39,20 +43,31 @@ impl LogPlan {
         let lists = fixed
             .into_iter()
             .chain(mapping.stream.iter().map(|label| &label.from));
-        let targets = lists
-            .enumerate()
-            .flat_map(|(slot, names)| {
-                names
-                    .pointers()
-                    .enumerate()
-                    .map(move |(rank, pointer)| Target {
-                        pointer,
-                        slot,
-                        rank,
-                    })
-            })
-            .collect();
-        Self { targets }
+        let mut targets: Vec<SmallVec<[Target; 2]>> = Vec::new();
+        for (slot, names) in lists.enumerate() {
+            for (rank, pointer) in names.pointers().enumerate() {
+                let len = pointer.len();
+                if targets.len() <= len {
+                    targets.resize_with(len + 1, SmallVec::new);
+                }
+                targets[len].push(Target {
+                    pointer,
+                    slot,
+                    rank,
+                });
+            }
+        }
+        Self {
+            targets,
+            nested: mapping.nested.pointers().collect(),
+        }
+    }
+
+    fn at(&self, path: &str) -> impl Iterator<Item = &Target> {
+        let same_length = self.targets.get(path.len()).map_or(&[][..], |list| list);
+        same_length
+            .iter()
+            .filter(move |target| target.pointer == path)
     }
 }
 
@@ -109,6 +124,8 @@ struct Leaves<'s> {
     fields: &'s mut Pairs,
     /// JSON pointer to where the walk stands.
     path: &'s mut String,
+    /// A nested object's text, unescaped.
+    inner: &'s mut String,
     slots: SmallVec<[Slot; 16]>,
     max_fields: usize,
     /// Whether a field found no room.
@@ -135,6 +152,11 @@ impl Leaves<'_> {
                 _ => {
                     let value = cursor.scalar()?;
                     self.leaf(value)?;
+                    if let Scalar::Str(text) = value
+                        && self.plan.nested.contains(self.path)
+                    {
+                        self.nested(text, depth)?;
+                    }
                 }
             }
             self.path.truncate(parent);
@@ -155,17 +177,32 @@ impl Leaves<'_> {
         Ok(())
     }
 
+    /// Walks text that is a whole object; any other is a text and no more. (Broken escapes end the
+    /// walk where they stand.)
+    fn nested(&mut self, text: JsonStr<'_>, depth: usize) -> Result<(), JsonError> {
+        let mut inner = std::mem::take(self.inner);
+        inner.clear();
+        text.decode(&mut inner)?;
+        let trimmed = inner.trim();
+        let mut check = Cursor::new(trimmed);
+        let whole =
+            trimmed.starts_with('{') && check.skip(depth + 1).is_ok() && check.peek().is_none();
+        if whole {
+            let at = self.path.len();
+            // Its own nested texts stay texts: their paths are longer than any that is named.
+            let _ = self.object(&mut Cursor::new(trimmed), depth + 1);
+            self.path.truncate(at);
+        }
+        *self.inner = inner;
+        Ok(())
+    }
+
     fn leaf(&mut self, value: Scalar<'_>) -> Result<(), JsonError> {
         if value == Scalar::Null {
             return Ok(());
         }
         let mut kept = None;
-        for target in self
-            .plan
-            .targets
-            .iter()
-            .filter(|target| target.pointer == *self.path)
-        {
+        for target in self.plan.at(self.path) {
             let index = if let Some(index) = kept {
                 index
             } else {
@@ -220,6 +257,7 @@ fn one<S: SampleSink>(
         record: fields,
         resource: stream,
         text: path,
+        nested: inner,
         ..
     } = scratch;
     values.clear();
@@ -232,6 +270,7 @@ fn one<S: SampleSink>(
         values,
         fields,
         path,
+        inner,
         slots: SmallVec::from_elem(None, STREAM + mapping.stream.len()),
         max_fields: mapping.max_attributes,
         overfull: false,
@@ -269,7 +308,10 @@ fn one<S: SampleSink>(
     let whole = cursor.between(start, cursor.at());
     let line = match mapping.line {
         LineSource::Object => whole,
-        LineSource::Message => text_of(MESSAGE).unwrap_or(whole),
+        // Container runtimes leave the newline in.
+        LineSource::Message => {
+            text_of(MESSAGE).map_or(whole, |text| text.trim_end_matches(['\n', '\r']))
+        }
     };
     let key = SeriesKey(chain(settings.logs_salt, &stream.hash().to_le_bytes()));
     let series = match sink.stream(key) {

@@ -2,6 +2,7 @@
 //!
 //! Owns grammar and text; each format owns what its keys mean.
 
+pub(crate) mod adapter;
 mod framed;
 pub(crate) mod logs;
 pub(crate) mod metrics;

@@ -8,7 +8,7 @@ use foghorn_model::Refusal;
 
 use crate::json::scan::{Cursor, JsonError, JsonStr, MAX_DEPTH, Scalar};
 use crate::otlp::any_value::each_base64;
-use crate::otlp::schema::{Field, Kind, LOGS_REQUEST, METRICS_REQUEST, Message};
+use crate::otlp::schema::{Field, Kind, LOGS_REQUEST, METRICS_REQUEST, Message, TRACES_REQUEST};
 use crate::proto::Writer;
 
 /// Rewrites metrics requests (one, or one after another) into `out`.
@@ -27,6 +27,15 @@ pub(crate) fn to_logs_proto(
     out: &mut Writer,
 ) -> Result<(), Refusal> {
     rewrite(text, &LOGS_REQUEST, unescaped, out)
+}
+
+/// Rewrites traces requests (one, or one after another) into `out`.
+pub(crate) fn to_traces_proto(
+    text: &str,
+    unescaped: &mut String,
+    out: &mut Writer,
+) -> Result<(), Refusal> {
+    rewrite(text, &TRACES_REQUEST, unescaped, out)
 }
 
 fn rewrite(

@@ -1,5 +1,5 @@
-//! OTLP logs: a stream is what the stream labels say of a resource; everything else that the
-//! record and then the resource say become the record's fields.
+//! OTLP logs: a stream is what the stream labels say of a resource, and then of the record;
+//! everything else that the record and then the resource say become the record's fields.
 
 use std::fmt::Write;
 
@@ -9,6 +9,7 @@ use foghorn_model::{
 use smallvec::SmallVec;
 
 use crate::decoder::{Scratch, Settings};
+use crate::options::Translation;
 use crate::otlp::any_value::{AnyValue, KeyValue};
 use crate::otlp::resource::{log_labels, write_attribute};
 use crate::pairs::{Pairs, chain};
@@ -19,6 +20,40 @@ use crate::time::from_nanos;
 /// The label that names a log stream's service, and its value where the sender named none.
 const SERVICE_NAME: &str = "service_name";
 const UNKNOWN_SERVICE: &str = "unknown_service";
+
+/// `DecodeOptions::stream_labels`, made ready to be asked of every attribute of every record.
+#[derive(Debug)]
+pub(crate) struct StreamLabels {
+    names: Vec<String>,
+    /// Bit n: a name of n bytes is among them (bit 63: of 63 or more).
+    lengths: u64,
+    level: bool,
+    severity_text: bool,
+    event_name: bool,
+}
+
+impl StreamLabels {
+    /// Makes a list of names ready.
+    pub(crate) fn new(names: &[String]) -> Self {
+        let has = |name: &str| names.iter().any(|own| own == name);
+        Self {
+            names: names.to_vec(),
+            lengths: names.iter().fold(0, |bits, name| bits | length_bit(name)),
+            level: has("level"),
+            severity_text: has("severity_text"),
+            event_name: has("event_name"),
+        }
+    }
+
+    #[inline]
+    fn has(&self, key: &str) -> bool {
+        self.lengths & length_bit(key) != 0 && self.names.iter().any(|name| name == key)
+    }
+}
+
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
+}
 
 /// Decodes an `ExportLogsServiceRequest`.
 pub(crate) fn decode<S: SampleSink>(
@@ -136,19 +171,33 @@ impl<S: SampleSink> Walk<'_, S> {
         } = &mut *self.scratch;
         attributes.clear();
         text.clear();
-        let raw = RawRecord::read(message, self.settings, attributes)?;
-        raw.write_ids(attributes);
-        let line = body_text(raw.body, text)?;
+        let of_resource = stream.mark();
+        let read = RawRecord::read(message, self.settings, stream, attributes);
+        let body = read.and_then(|raw| Ok((raw, body_text(raw.body, text)?)));
+        let (raw, line) = match body {
+            Ok(read) => read,
+            Err(error) => {
+                stream.truncate(of_resource);
+                return Err(error);
+            }
+        };
+        raw.write_ids(&self.settings.stream_labels, stream, attributes);
+        let severity = raw.severity();
+        if self.settings.stream_labels.level {
+            promote_level(severity, stream);
+        }
+        let key = if stream.mark() == of_resource {
+            key
+        } else {
+            SeriesKey(chain(self.settings.logs_salt, &stream.hash().to_le_bytes()))
+        };
         let fields: SmallVec<[(&str, &str); 32]> = attributes.iter().chain(rest.iter()).collect();
         let at = from_nanos(raw.time, from_nanos(raw.observed, self.record_time));
-        let severity = match severity::in_range(raw.severity) {
-            0 => severity::number(raw.severity_text),
-            number => number,
-        };
         let series = match self.sink.stream(key) {
             Some(series) => series,
             None => define(self.settings, stream, key, self.sink),
         };
+        stream.truncate(of_resource);
         self.sink.log(
             series,
             &LogRecord {
@@ -201,8 +250,35 @@ pub(crate) fn define<S: SampleSink>(
     sink.define_stream(key, labels)
 }
 
+/// A record's attribute as a label, or as a field where the stream has a label of its name.
+fn promote(
+    pair: KeyValue<'_>,
+    translation: Translation,
+    stream: &mut Pairs,
+    attributes: &mut Pairs,
+) -> Result<(), Malformed> {
+    let before = stream.mark();
+    write_attribute(pair, translation, stream)?;
+    let added = stream.iter().nth(before.0);
+    let taken =
+        added.is_some_and(|(name, _)| stream.iter().take(before.0).any(|(label, _)| label == name));
+    if taken {
+        stream.truncate(before);
+        write_attribute(pair, translation, attributes)?;
+    }
+    Ok(())
+}
+
+/// Adds the label `level`, unless there is one already.
+fn promote_level(severity: u8, stream: &mut Pairs) {
+    let word = severity::word(severity);
+    if !word.is_empty() && stream.iter().all(|(name, _)| name != "level") {
+        stream.push("level", word);
+    }
+}
+
 /// A log record's own fields, borrowed; its attributes go to a buffer.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct RawRecord<'a> {
     time: u64,
     observed: u64,
@@ -218,6 +294,7 @@ impl<'a> RawRecord<'a> {
     fn read(
         message: &'a [u8],
         settings: &Settings,
+        stream: &mut Pairs,
         attributes: &mut Pairs,
     ) -> Result<Self, Malformed> {
         let mut raw = Self::default();
@@ -230,7 +307,12 @@ impl<'a> RawRecord<'a> {
                 5 => raw.body = value.bytes()?,
                 6 => {
                     let pair = KeyValue::read(value.bytes()?)?;
-                    write_attribute(pair, settings.options.translation, attributes)?;
+                    let translation = settings.options.translation;
+                    if settings.stream_labels.has(pair.key) {
+                        promote(pair, translation, stream, attributes)?;
+                    } else {
+                        write_attribute(pair, translation, attributes)?;
+                    }
                 }
                 9 => raw.trace_id = value.bytes()?,
                 10 => raw.span_id = value.bytes()?,
@@ -242,8 +324,15 @@ impl<'a> RawRecord<'a> {
         Ok(raw)
     }
 
+    fn severity(&self) -> u8 {
+        match severity::in_range(self.severity) {
+            0 => severity::number(self.severity_text),
+            number => number,
+        }
+    }
+
     /// Fields of the record that are not attributes, but that rules ask for like attributes.
-    fn write_ids(&self, attributes: &mut Pairs) {
+    fn write_ids(&self, labels: &StreamLabels, stream: &mut Pairs, attributes: &mut Pairs) {
         for (name, id) in [("trace_id", self.trace_id), ("span_id", self.span_id)] {
             if !id.is_empty() {
                 let hex =
@@ -252,12 +341,18 @@ impl<'a> RawRecord<'a> {
                 let _ = attributes.write(|out| out.write_str(name), hex);
             }
         }
-        for (name, text) in [
-            ("severity_text", self.severity_text),
-            ("event_name", self.event_name),
+        for (name, text, is_label) in [
+            ("severity_text", self.severity_text, labels.severity_text),
+            ("event_name", self.event_name, labels.event_name),
         ] {
             if !text.is_empty() {
-                attributes.push(name, text);
+                let taken = stream.iter().any(|(label, _)| label == name);
+                let out = if is_label && !taken {
+                    &mut *stream
+                } else {
+                    &mut *attributes
+                };
+                out.push(name, text);
             }
         }
     }

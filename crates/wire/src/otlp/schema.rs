@@ -61,6 +61,52 @@ pub(crate) static LOGS_REQUEST: Message = Message {
     fields: &[field("resourceLogs", 1, Kind::Messages(&RESOURCE_LOGS))],
 };
 
+/// `ExportTraceServiceRequest`.
+pub(crate) static TRACES_REQUEST: Message = Message {
+    fields: &[field("resourceSpans", 1, Kind::Messages(&RESOURCE_SPANS))],
+};
+
+static RESOURCE_SPANS: Message = Message {
+    fields: &[
+        field("resource", 1, Kind::Message(&RESOURCE)),
+        field("scopeSpans", 2, Kind::Messages(&SCOPE_SPANS)),
+    ],
+};
+
+static SCOPE_SPANS: Message = Message {
+    fields: &[field("spans", 2, Kind::Messages(&SPAN))],
+};
+
+static SPAN: Message = Message {
+    fields: &[
+        field("traceId", 1, Kind::Hex),
+        field("spanId", 2, Kind::Hex),
+        field("parentSpanId", 4, Kind::Hex),
+        field(
+            "kind",
+            6,
+            Kind::Enum(&[
+                "UNSPECIFIED",
+                "INTERNAL",
+                "SERVER",
+                "CLIENT",
+                "PRODUCER",
+                "CONSUMER",
+            ]),
+        ),
+        field("endTimeUnixNano", 8, Kind::Fixed64),
+        field("attributes", 9, Kind::Messages(&KEY_VALUE)),
+        field("links", 13, Kind::Messages(&LINK)),
+    ],
+};
+
+static LINK: Message = Message {
+    fields: &[
+        field("traceId", 1, Kind::Hex),
+        field("spanId", 2, Kind::Hex),
+    ],
+};
+
 static RESOURCE_METRICS: Message = Message {
     fields: &[
         field("resource", 1, Kind::Message(&RESOURCE)),
