@@ -22,6 +22,7 @@ mod rig;
 mod rules;
 mod storm;
 mod sys;
+mod ticks;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ enum Bench {
     Memory(memory::Args),
     /// Thousands of alerts that fire in one tick.
     Storm(storm::Args),
+    /// What closing ticks alone costs, without bytes and broker.
+    Ticks(ticks::Args),
     /// From a produced record to the incident on the output topic.
     Latency(latency::Args),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Bench::Allocs(args) => allocs::run(&args),
         Bench::Memory(args) => memory::run(&args),
         Bench::Storm(args) => storm::run(&args),
+        Bench::Ticks(args) => ticks::run(&args),
         Bench::Latency(args) => latency::run(&args),
     };
     match done {

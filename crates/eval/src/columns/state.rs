@@ -146,13 +146,20 @@ impl GroupColumns {
         self.elements(place, hits, recorded, shards)
     }
 
-    /// A whole column, in label order.
-    pub(super) fn vector(&self, place: Place, recorded: &Shard, shards: &[&mut Shard]) -> Vector {
+    /// What passes of a column, in label order.
+    pub(super) fn vector(
+        &self,
+        place: Place,
+        passes: impl Fn(f64) -> bool,
+        recorded: &Shard,
+        shards: &[&mut Shard],
+    ) -> Vector {
         let parts = self.states[place.scan as usize].parts.iter().enumerate();
         let values = parts.flat_map(|(p, part)| {
             let values = part.values(place.column);
             values.map(move |(row, value)| (p as u16, row, value))
         });
+        let values = values.filter(|(.., value)| passes(*value));
         self.elements(place, values, recorded, shards)
     }
 
@@ -177,7 +184,10 @@ impl GroupColumns {
             vector.push(Element { labels, value });
             mixed |= last.replace(part).is_some_and(|last| last != part);
         }
-        if mixed {
+        if place.keeps_name && matches!(place.column, Column::Sparse(_)) {
+            // A subquery's results stand in the order of all their labels.
+            vector.sort_by(|a, b| a.labels.cmp(&b.labels));
+        } else if mixed {
             vector.sort_by(|a, b| nameless_order(&a.labels, &b.labels));
         }
         vector
