@@ -29,6 +29,7 @@ mod rules;
 mod storm;
 mod sys;
 mod table;
+mod ticks;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ enum Bench {
     Memory(memory::Args),
     /// Thousands of alerts that fire in one tick.
     Storm(storm::Args),
+    /// What closing ticks alone costs, without bytes and broker.
+    Ticks(ticks::Args),
     /// From a produced record to the incident on the output topic.
     Latency(latency::Args),
     /// JSON logs under rules with line filters, in memory.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Bench::Allocs(args) => allocs::run(&args),
         Bench::Memory(args) => memory::run(&args),
         Bench::Storm(args) => storm::run(&args),
+        Bench::Ticks(args) => ticks::run(&args),
         Bench::Latency(args) => latency::run(&args),
         Bench::LogRules(args) => log_rules::run(&args),
         Bench::Catchup(args) => catchup::run(&args),

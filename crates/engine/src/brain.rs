@@ -5,6 +5,7 @@
 //! 2. the owner makes them durable;
 //! 3. [`Brain::fold`] gives what follows from them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -260,11 +261,14 @@ impl Brain {
     }
 
     /// The partitions that a group reads, those that its recorders read among them.
-    fn partitions_of(
+    fn partitions_of<'a>(
         &self,
         group: usize,
-        sources: &Sources,
-    ) -> BTreeMap<Partition, PartitionState> {
+        sources: &'a Sources,
+    ) -> Cow<'a, BTreeMap<Partition, PartitionState>> {
+        if self.reads_all(group) {
+            return Cow::Borrowed(&sources.partitions);
+        }
         let mut groups = BTreeSet::from([group]);
         let mut fresh = vec![group];
         while let Some(group) = fresh.pop() {
@@ -283,12 +287,16 @@ impl Brain {
                 wanted.is_empty() || name.is_some_and(|name| wanted.contains(name))
             })
         };
-        sources
+        let read = sources
             .partitions
             .iter()
-            .filter(|(partition, _)| reads(partition))
-            .map(|(p, s)| (*p, *s))
-            .collect()
+            .filter(|(partition, _)| reads(partition));
+        Cow::Owned(read.map(|(p, s)| (*p, *s)).collect())
+    }
+
+    /// Whether a group names no sources, and so reads all of them.
+    fn reads_all(&self, group: usize) -> bool {
+        self.core.catalog().group(group).sources.is_empty()
     }
 
     /// Closes the lowest tick that may close; whether there was one.
@@ -301,9 +309,15 @@ impl Brain {
     ) -> bool {
         let mut order: Vec<_> = (0..self.core.catalog().rules.groups.len()).collect();
         order.sort_by_key(|group| (self.core.next_tick(*group), *group));
+        // Groups that read everything wait alike: most stand at one tick.
+        let mut waited = None;
         for group in order {
             let tick = self.core.next_tick(group);
             if tick <= Timestamp::MIN || tick > self.last_tick || !self.core.recorders_done(group) {
+                continue;
+            }
+            let alike = (tick, self.core.is_replayed(group));
+            if waited == Some(alike) && self.reads_all(group) {
                 continue;
             }
             let partitions = self.partitions_of(group, sources);
@@ -330,6 +344,9 @@ impl Brain {
                     }
                 }
                 Decision::Wait(on) => {
+                    if self.reads_all(group) {
+                        waited = Some(alike);
+                    }
                     for partition in on {
                         let first = advance.waiting.entry(partition).or_insert(tick);
                         *first = tick.min(*first);

@@ -33,9 +33,19 @@ pub trait Leaves {
     /// `Read::Subquery` leaf.
     fn leaf(&mut self, leaf: LeafId, at: Timestamp) -> Vector;
 
-    /// The same where it was computed for several rules at once; of a `Read::Subquery` leaf, too
-    /// (in no particular order). `None` where it was not.
+    /// The same where it was computed for several rules at once; of a `Read::Subquery` leaf, too.
+    /// `None` where it was not.
     fn shared(&mut self, _leaf: LeafId, _at: Timestamp) -> Option<Vector> {
+        None
+    }
+
+    /// The elements of a shared leaf (as [`Leaves::shared`] gives them) whose values pass.
+    fn filtered(
+        &mut self,
+        _leaf: LeafId,
+        _at: Timestamp,
+        _passes: &dyn Fn(f64) -> bool,
+    ) -> Option<Vector> {
         None
     }
 

@@ -146,3 +146,72 @@ pub(super) fn recordable(value: Value) -> Result<Vector, String> {
         Value::Text(_) => Err("a recording rule cannot record a string".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use foghorn_rules::{LoadOptions, Source, load};
+
+    use super::*;
+
+    /// Takes in ticks of `host value …`, and checks what is recorded at each.
+    fn check(labels: &str, ticks: &[(&str, &str)]) {
+        let text = format!(
+            "groups:\n  - name: g\n    rules:\n      - record: r\n        expr: m\n        labels: {labels}\n      - record: s\n        expr: r{{host!=\"b\"}}\n"
+        );
+        let (rules, diagnostics) = load(&[Source::new("r.yaml", &text)], &LoadOptions::default());
+        assert!(!diagnostics.iter().any(foghorn_rules::Diagnostic::is_error));
+        let catalog = Catalog::new(rules);
+        let rule = &catalog.group(0).rules[0];
+        let mut recording = Recording::default();
+        for (tick, expect) in ticks {
+            let words: Vec<&str> = tick.split_whitespace().collect();
+            let elements = words.chunks(2).map(|pair| Element {
+                labels: Labels::from_pairs([(NAME, "m"), ("host", pair[0])]),
+                value: pair[1].parse().unwrap(),
+            });
+            let mut written = Vec::new();
+            let write = |labels: Labels, is_read: bool, value: f64| {
+                let host = labels.value("host").to_owned();
+                let value = if foghorn_model::is_stale(value) {
+                    "ends".to_owned()
+                } else {
+                    value.to_string()
+                };
+                let unread = if is_read { "" } else { " unread" };
+                assert_eq!(labels.metric(), "r");
+                written.push(format!("{host} {value}{unread}"));
+            };
+            let result = recording.take(&catalog, rule, "r", elements.collect(), write);
+            let told = match result {
+                Ok(()) => written.join(", "),
+                Err(error) => error.split_whitespace().last().unwrap().to_owned(),
+            };
+            assert_eq!(told, *expect, "{tick}");
+        }
+    }
+
+    #[test]
+    fn what_is_gone_ends_once() {
+        check(
+            "{}",
+            &[
+                ("a 1 b 2 c 3", "a 1, b 2 unread, c 3"),
+                ("c 4", "c 4, a ends, b ends unread"),
+                ("a 5 c 6", "a 5, c 6"),
+                ("", "a ends, c ends"),
+                ("", ""),
+            ],
+        );
+    }
+
+    #[test]
+    fn two_elements_cannot_be_one_series() {
+        let one = "{host: x}";
+        check(
+            one,
+            &[("a 1", "x 1"), ("a 1 b 2", "labels"), ("a 3", "x 3")],
+        );
+        // The series goes on under another element.
+        check(one, &[("a 1", "x 1"), ("b 2", "x 2"), ("", "x ends")]);
+    }
+}

@@ -27,3 +27,4 @@ pub use state::{GroupColumns, Rows};
 pub(crate) use ladder::Ladder;
 pub(crate) use plan::{Dense, Grid, GridUse, Scan};
 pub(crate) use rows::{ABSENT, Scanned, is_absent};
+pub(crate) use shape::threshold;

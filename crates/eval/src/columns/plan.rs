@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foghorn_rules::plan::{Group, Leaf, LeafId, LogFunc, RangeFunc, Read, RuleKind, Selector};
+use foghorn_rules::plan::{
+    Expr, Group, Leaf, LeafId, LogFunc, RangeFunc, Read, RuleKind, Selector,
+};
 
 use super::ladder::{Comparison, Ladder};
 use super::rows::Column;
@@ -112,9 +114,11 @@ impl GroupPlan {
         }
         let mut tests = Vec::new();
         let rules = plan.rules.iter().enumerate().map(|(r, rule)| {
-            let (leaf, comparison, number) = match rule.kind {
-                RuleKind::Match { .. } => return None,
-                RuleKind::Record { .. } | RuleKind::Alert { .. } => threshold(&rule.expr)?,
+            let (leaf, comparison, number) = match (&rule.kind, &rule.expr) {
+                (RuleKind::Record { .. } | RuleKind::Alert { .. }, Expr::Binary(binary)) => {
+                    threshold(binary)?
+                }
+                _ => return None,
             };
             let place = places[leaf.0 as usize]?;
             tests.push((place, (comparison, number, r as u32)));

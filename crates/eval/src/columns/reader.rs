@@ -117,8 +117,18 @@ impl Leaves for TickReader<'_, '_> {
     }
 
     fn shared(&mut self, leaf: LeafId, at: Timestamp) -> Option<Vector> {
+        self.filtered(leaf, at, &|_| true)
+    }
+
+    fn filtered(
+        &mut self,
+        leaf: LeafId,
+        at: Timestamp,
+        passes: &dyn Fn(f64) -> bool,
+    ) -> Option<Vector> {
         let place = self.shared_place(leaf, at)?;
-        Some(self.columns.vector(place, self.recorded, self.shards))
+        let (recorded, shards) = (&*self.recorded, &*self.shards);
+        Some(self.columns.vector(place, passes, recorded, shards))
     }
 
     fn rows(&mut self, leaf: LeafId, at: Timestamp) -> Option<Rows<'_>> {

@@ -6,17 +6,14 @@ use super::ladder::Comparison;
 use crate::promql::constant;
 
 /// `leaf CMP number` (either way round): the leaf, and what its values are compared with.
-pub(crate) fn threshold(expr: &Expr) -> Option<(LeafId, Comparison, f64)> {
-    let Expr::Binary(binary) = expr else {
-        return None;
-    };
+pub(crate) fn threshold(binary: &Binary) -> Option<(LeafId, Comparison, f64)> {
     let Binary {
         op,
         return_bool: false,
         lhs,
         rhs,
         ..
-    } = &**binary
+    } = binary
     else {
         return None;
     };
@@ -38,10 +35,11 @@ pub(crate) struct Resampled<'a> {
 pub(crate) fn resampled<'a>(group: &'a Group, inner: &Expr) -> Option<Resampled<'a>> {
     let (inner, filter) = match inner {
         Expr::Leaf(leaf) => (*leaf, None),
-        expr => {
-            let (leaf, comparison, number) = threshold(expr)?;
+        Expr::Binary(binary) => {
+            let (leaf, comparison, number) = threshold(binary)?;
             (leaf, Some((comparison, number)))
         }
+        _ => return None,
     };
     let leaf = group.leaves.get(inner.0 as usize)?;
     let plain = matches!(

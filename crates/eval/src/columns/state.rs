@@ -1,11 +1,12 @@
 //! A group's columns at the tick that it is closing.
 
-use foghorn_model::{Labels, Timestamp};
+use foghorn_model::{Fingerprint, Labels, Timestamp};
 use foghorn_rules::plan::LeafId;
 
 use super::plan::{GroupPlan, Place, Scan};
 use super::rows::{Column, Scanned};
 use crate::catalog::{Catalog, GroupIndex};
+use crate::promql::cache::FingerprintMap;
 use crate::shard::{Shard, nameless_order};
 use crate::vector::{Element, Vector};
 
@@ -27,6 +28,48 @@ struct State {
     usable: bool,
     parts: Vec<Scanned>,
     order: Order,
+    /// How many single elements were asked for in the round.
+    asked: usize,
+    /// Part and row by labels without the metric's name, where many were asked for.
+    index: FingerprintMap<Fingerprint, (u16, u32)>,
+}
+
+/// An element is looked for among so many rows before an index of them is made: a search costs
+/// about as much as putting this many rows into an index. (Tests have few rows, and want both.)
+const ROWS_A_SEARCH: usize = if cfg!(test) { 2 } else { 64 };
+
+impl State {
+    /// The row with these labels, which are without the metric's name.
+    fn find(
+        &mut self,
+        wanted: &Labels,
+        recorded: &Shard,
+        shards: &[&mut Shard],
+    ) -> Option<(u16, u32)> {
+        let rows: usize = self.parts.iter().map(|part| part.slots.len()).sum();
+        self.asked += 1;
+        let parts = self.parts.iter().enumerate();
+        if self.asked * ROWS_A_SEARCH <= rows {
+            let mut found = parts.filter_map(|(p, part)| {
+                let labels_of = |slot: &u32| labels_at(p as u16, *slot, recorded, shards);
+                let at = part
+                    .slots
+                    .binary_search_by(|slot| labels_of(slot).without_name().cmp(wanted));
+                Some((p as u16, at.ok()? as u32))
+            });
+            return found.next();
+        }
+        if self.index.is_empty() {
+            for (p, part) in parts {
+                for (slot, row) in part.slots.iter().zip(0..) {
+                    let labels = labels_at(p as u16, *slot, recorded, shards);
+                    let key = labels.without_name().fingerprint();
+                    self.index.insert(key, (p as u16, row));
+                }
+            }
+        }
+        self.index.get(&wanted.fingerprint()).copied()
+    }
 }
 
 /// All parts' rows in label order, for those who fold over them.
@@ -113,6 +156,10 @@ impl GroupColumns {
             return state.usable;
         }
         state.round = self.round;
+        state.asked = 0;
+        if !state.index.is_empty() {
+            state.index = FingerprintMap::default();
+        }
         let plan = &self.plan.scans[scan as usize];
         state.parts.resize_with(shards.len() + 1, Scanned::default);
         let (first, others) = state.parts.split_at_mut(1);
@@ -146,13 +193,20 @@ impl GroupColumns {
         self.elements(place, hits, recorded, shards)
     }
 
-    /// A whole column, in label order.
-    pub(super) fn vector(&self, place: Place, recorded: &Shard, shards: &[&mut Shard]) -> Vector {
+    /// What passes of a column, in label order.
+    pub(super) fn vector(
+        &self,
+        place: Place,
+        passes: impl Fn(f64) -> bool,
+        recorded: &Shard,
+        shards: &[&mut Shard],
+    ) -> Vector {
         let parts = self.states[place.scan as usize].parts.iter().enumerate();
         let values = parts.flat_map(|(p, part)| {
             let values = part.values(place.column);
             values.map(move |(row, value)| (p as u16, row, value))
         });
+        let values = values.filter(|(.., value)| passes(*value));
         self.elements(place, values, recorded, shards)
     }
 
@@ -177,7 +231,10 @@ impl GroupColumns {
             vector.push(Element { labels, value });
             mixed |= last.replace(part).is_some_and(|last| last != part);
         }
-        if mixed {
+        if place.keeps_name && matches!(place.column, Column::Sparse(_)) {
+            // A subquery's results stand in the order of all their labels.
+            vector.sort_by(|a, b| a.labels.cmp(&b.labels));
+        } else if mixed {
             vector.sort_by(|a, b| nameless_order(&a.labels, &b.labels));
         }
         vector
@@ -185,22 +242,15 @@ impl GroupColumns {
 
     /// The value of the element with these labels (its metric's name apart).
     pub(super) fn value_of(
-        &self,
+        &mut self,
         place: Place,
         labels: &Labels,
         recorded: &Shard,
         shards: &[&mut Shard],
     ) -> Option<f64> {
-        let wanted = labels.without_name();
-        let parts = self.states[place.scan as usize].parts.iter().enumerate();
-        let mut found = parts.filter_map(|(p, part)| {
-            let labels_of = |slot: &u32| labels_at(p as u16, *slot, recorded, shards);
-            let at = part
-                .slots
-                .binary_search_by(|slot| labels_of(slot).without_name().cmp(&wanted));
-            part.value(place.column, at.ok()? as u32)
-        });
-        found.next()
+        let state = &mut self.states[place.scan as usize];
+        let (part, row) = state.find(&labels.without_name(), recorded, shards)?;
+        state.parts[part as usize].value(place.column, row)
     }
 
     /// A dense column's rows, all parts in one.

@@ -60,7 +60,7 @@ const EXPRESSIONS: [&str; 40] = [
     "stddev by (zone) (m) > 0 and on (zone) m > 1",
 ];
 
-const HOSTS: [(&str, &str); 5] = [("a", "1"), ("b", "1"), ("c", "2"), ("Z", "2"), ("e", "")];
+const HOSTS: [(&str, &str); 5] = [("a", "1"), ("b", "1"), ("c", "2"), ("Z", "2"), ("", "")];
 
 fn catalog() -> Arc<Catalog> {
     let mut rules = String::new();
@@ -298,7 +298,7 @@ fn most_shapes_are_recognised() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn together_is_as_alone(

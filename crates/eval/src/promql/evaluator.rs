@@ -12,6 +12,7 @@ use super::error::EvalError;
 use super::order::{ascending_nan_last, descending_nan_last};
 use super::value::{Value, drop_names, settle};
 use super::{calendar, functions, histogram, matching, rewrite, subquery};
+use crate::columns::threshold;
 use crate::vector::{Element, Leaves, Vector};
 
 /// Evaluates expressions. Holds what it has derived from label sets (bounded), and nothing on
@@ -246,7 +247,7 @@ impl Pass<'_> {
                 params,
             } => {
                 if let Some(vector) = self.leaves.shared(id, at) {
-                    return settle(vector);
+                    return Ok(vector);
                 }
                 let window = subquery::Window::of(leaf, *range_ms, *step_ms, at);
                 subquery::evaluate(self, inner, &window, *func, params)
@@ -262,6 +263,13 @@ impl Pass<'_> {
     }
 
     fn binary(&mut self, binary: &Binary, at: Timestamp) -> Result<Value, EvalError> {
+        if let Some((leaf, comparison, number)) = threshold(binary)
+            && let Some(vector) = self
+                .leaves
+                .filtered(leaf, at, &|value| comparison.holds(value, number))
+        {
+            return Ok(Value::Vector(vector));
+        }
         let lhs = self.eval(&binary.lhs, at)?;
         let rhs = self.eval(&binary.rhs, at)?;
         operate(self.caches, binary, lhs, rhs, false).map(|(value, _)| value)

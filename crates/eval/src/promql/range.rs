@@ -58,8 +58,8 @@ pub fn range_value_at(
             line.slope * param + line.intercept
         }),
         RangeFunc::AvgOverTime => Some(mean(first, &points[1..])),
-        RangeFunc::MinOverTime => Some(extreme(points, |value, best| value < best)),
-        RangeFunc::MaxOverTime => Some(extreme(points, |value, best| value > best)),
+        RangeFunc::MinOverTime => Some(extreme(points, f64::INFINITY, |v, best| v < best)),
+        RangeFunc::MaxOverTime => Some(extreme(points, f64::NEG_INFINITY, |v, best| v > best)),
         RangeFunc::SumOverTime => Some(sum(points)),
         RangeFunc::CountOverTime => Some(points.len() as f64),
         RangeFunc::LastOverTime => Some(last.v),
@@ -185,8 +185,26 @@ fn sum(points: &[Point]) -> f64 {
     sum.total()
 }
 
-/// The value that beats all others; NaN only where all are.
-fn extreme(points: &[Point], beats: impl Fn(f64, f64) -> bool) -> f64 {
+/// The value that beats all others; NaN only where all are. Four are sought side by side; where
+/// that cannot tell bits (of two zeros the earlier stands) or found no number, one after another.
+fn extreme(points: &[Point], worst: f64, beats: impl Fn(f64, f64) -> bool) -> f64 {
+    let mut best = [worst; 4];
+    let chunks = points.chunks_exact(4);
+    let rest = chunks.remainder();
+    let take = |best: &mut f64, v: f64| *best = if beats(v, *best) { v } else { *best };
+    for chunk in chunks {
+        for (best, point) in best.iter_mut().zip(chunk) {
+            take(best, point.v);
+        }
+    }
+    rest.iter().for_each(|point| take(&mut best[0], point.v));
+    let found = best.into_iter().fold(worst, |mut found, v| {
+        take(&mut found, v);
+        found
+    });
+    if found != worst && found != 0.0 {
+        return found;
+    }
     points.iter().map(|p| p.v).fold(f64::NAN, |best, v| {
         if beats(v, best) || best.is_nan() {
             v
