@@ -10,6 +10,7 @@
 
 mod allocs;
 mod check;
+mod churn;
 mod cluster;
 mod dataset;
 mod latency;
@@ -49,6 +50,8 @@ enum Bench {
     Allocs(allocs::Args),
     /// Bytes of an active series: labels, window, indexes.
     Memory(memory::Args),
+    /// Series that are born and die, a thousand a second: what is left of them.
+    Churn(churn::Args),
     /// Thousands of alerts that fire in one tick.
     Storm(storm::Args),
     /// From a produced record to the incident on the output topic.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Bench::Path(args) => path::run(&args),
         Bench::Allocs(args) => allocs::run(&args),
         Bench::Memory(args) => memory::run(&args),
+        Bench::Churn(args) => churn::run(&args),
         Bench::Storm(args) => storm::run(&args),
         Bench::Latency(args) => latency::run(&args),
     };
