@@ -9,6 +9,7 @@ mod said;
 #[cfg(test)]
 mod tests;
 mod turned;
+mod unnamed;
 
 use std::sync::Arc;
 
@@ -22,8 +23,9 @@ use crate::batch::{Batch, Birth, Cell, Holds, Late, Segment};
 use crate::catalog::{Catalog, HitUse, ReadId};
 use crate::clock::{Arrival, PartitionClock};
 use crate::logs::{Scratch, StreamMatch};
-use numbers::{Numbers, Unnamed};
+use numbers::Numbers;
 use turned::{Sight, TurnedTable};
+use unnamed::Unnamed;
 
 pub use said::{IntakeStats, MatchHit, Said};
 pub use turned::{TURNED_AWAY_MS, TurnedAway};
@@ -377,6 +379,9 @@ impl Intake {
         self.cell(number, record.at, hit.line().len() as f64, arrival);
     }
 }
+
+/// Series that all intakes together should know at most, where the config does not say otherwise.
+pub const DEFAULT_MAX_SERIES: usize = 2_000_000;
 
 /// Stands for a series that is turned away in the record that is being read.
 const TURNED_AWAY: SeriesRef = SeriesRef(u32::MAX - 1);

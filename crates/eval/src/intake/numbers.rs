@@ -1,10 +1,9 @@
 //! From decoders' keys to dense numbers.
 
-use foghorn_model::{SeriesKey, Timestamp};
-use hashbrown::HashTable;
+use foghorn_model::SeriesKey;
 
-/// Keys are hashes of 128 bits. The low half is the hash in the table; of all keys that it leads to the
-/// same place, the check picks the one.
+/// Keys are hashes of 128 bits. The low half says where an entry is looked for; of all keys that it
+/// leads there, the check picks the one.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     /// Both halves mixed into one; as two words, so that an entry is 12 bytes.
@@ -12,15 +11,28 @@ struct Entry {
     number: u32,
 }
 
+/// A place without an entry.
+const EMPTY: Entry = Entry {
+    check: [0; 2],
+    number: u32::MAX,
+};
+/// Fewest places.
+const LEAST: usize = 64;
+
 /// Marks a number of log hits, which a reload takes back.
 const HIT: u16 = 1 << 15;
 /// Owner of a number that stands for no series.
 const FREE: u16 = u16::MAX;
 
 /// Keys and the numbers that they lead to; freed numbers are given again.
+///
+/// A table of its own, with entries one after another from where their key leads: a look-up waits for
+/// memory once, where one with control bytes beside its entries waits twice. With a million series
+/// that wait is most of what a look-up costs.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
-    table: HashTable<Entry>,
+    /// A power of two of places, at most three quarters of them taken; none at first.
+    places: Vec<Entry>,
     /// Per number: its key's low half.
     lows: Vec<u64>,
     /// Per number: the shard that its samples go to, with marks.
@@ -39,13 +51,36 @@ impl Numbers {
     #[inline]
     pub(super) fn get(&self, key: SeriesKey) -> Option<u32> {
         let (low, check) = halves(key);
-        let entry = self.table.find(low, |entry| entry.check == check)?;
-        Some(entry.number)
+        let mut at = self.home(low);
+        loop {
+            let entry = self.places.get(at)?;
+            if entry.number == EMPTY.number {
+                return None;
+            }
+            if entry.check == check {
+                return Some(entry.number);
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// Where an entry stands if nothing is in its way.
+    #[inline]
+    fn home(&self, low: u64) -> usize {
+        low as usize & self.places.len().wrapping_sub(1)
+    }
+
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        (at + 1) & (self.places.len() - 1)
     }
 
     /// A number for a key that leads nowhere yet.
     pub(super) fn give(&mut self, key: SeriesKey, owner: u16, is_hit: bool) -> u32 {
         let (low, check) = halves(key);
+        if (self.live() + 1) * 4 > self.places.len() * 3 {
+            self.resize((2 * self.places.len()).max(LEAST));
+        }
         let owner = owner | if is_hit { HIT } else { 0 };
         let number = if let Some(number) = self.free.pop() {
             self.lows[number as usize] = low;
@@ -56,12 +91,25 @@ impl Numbers {
             self.owners.push(owner);
             (self.lows.len() - 1) as u32
         };
-        let lows = &self.lows;
-        self.table
-            .insert_unique(low, Entry { check, number }, |entry| {
-                lows[entry.number as usize]
-            });
+        self.put(low, Entry { check, number });
         number
+    }
+
+    fn put(&mut self, low: u64, entry: Entry) {
+        let mut at = self.home(low);
+        while self.places[at].number != EMPTY.number {
+            at = self.next(at);
+        }
+        self.places[at] = entry;
+    }
+
+    fn resize(&mut self, places: usize) {
+        let old = std::mem::replace(&mut self.places, vec![EMPTY; places]);
+        for entry in old {
+            if entry.number != EMPTY.number {
+                self.put(self.lows[entry.number as usize], entry);
+            }
+        }
     }
 
     /// Takes a number back: the shard that it led to; `None` where it was taken back already.
@@ -71,12 +119,33 @@ impl Numbers {
             return None;
         }
         let owner = std::mem::replace(owner, FREE) & !HIT;
-        let low = self.lows[number as usize];
-        if let Ok(entry) = self.table.find_entry(low, |entry| entry.number == number) {
-            entry.remove();
-        }
+        self.remove(number);
         self.free.push(number);
+        if self.places.len() > LEAST && self.live() * 8 < self.places.len() {
+            self.resize(self.places.len() / 2);
+        }
         Some(owner)
+    }
+
+    /// Takes an entry out, and moves those behind it that it was in the way of.
+    fn remove(&mut self, number: u32) {
+        let mut hole = self.home(self.lows[number as usize]);
+        while self.places[hole].number != number {
+            hole = self.next(hole);
+        }
+        let mut at = self.next(hole);
+        while self.places[at].number != EMPTY.number {
+            let entry = self.places[at];
+            let home = self.home(self.lows[entry.number as usize]);
+            let mask = self.places.len() - 1;
+            // Whether the hole lies on its way from home to where it stands.
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+                self.places[hole] = entry;
+                hole = at;
+            }
+            at = self.next(at);
+        }
+        self.places[hole] = EMPTY;
     }
 
     /// The shard that a number's samples go to.
@@ -100,74 +169,52 @@ impl Numbers {
     }
 }
 
-/// Keys of series that nothing names, so that their labels are not built at each sample. A cache of
-/// two generations: what is not seen for long is forgotten, and found out again.
-#[derive(Debug)]
-pub(super) struct Unnamed {
-    young: HashTable<[u64; 2]>,
-    old: HashTable<[u64; 2]>,
-    /// Event time of the next generation.
-    turn: Timestamp,
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
 
-/// Event time of a generation, in milliseconds.
-const GENERATION_MS: i64 = 600_000;
-/// Keys of a generation.
-const GENERATION: usize = 1 << 20;
+    use proptest::prelude::*;
 
-impl Default for Unnamed {
-    fn default() -> Self {
-        Self {
-            young: HashTable::new(),
-            old: HashTable::new(),
-            turn: Timestamp::MIN,
-        }
-    }
-}
+    use super::*;
 
-impl Unnamed {
-    /// Whether a key is known to be one of theirs.
-    pub(super) fn has(&mut self, key: SeriesKey) -> bool {
-        let (hash, packed) = (key.0 as u64, Self::pack(key));
-        if self.young.find(hash, |known| *known == packed).is_some() {
-            return true;
-        }
-        let was = self.old.find(hash, |known| *known == packed).is_some();
-        if was {
-            self.insert(key);
-        }
-        was
-    }
-
-    fn pack(key: SeriesKey) -> [u64; 2] {
-        [key.0 as u64, (key.0 >> 64) as u64]
-    }
-
-    pub(super) fn insert(&mut self, key: SeriesKey) {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young
-            .insert_unique(key.0 as u64, Self::pack(key), |known| known[0]);
-    }
-
-    /// Event time has got this far.
-    #[inline]
-    pub(super) fn pass(&mut self, now: Timestamp) {
-        if now > self.turn {
-            self.turn = now + GENERATION_MS;
-            self.old = std::mem::take(&mut self.young);
+    proptest! {
+        /// Deeds: a key, which is given a number or, where it has one, loses it.
+        #[test]
+        fn numbers_are_a_map(
+            keys in prop::collection::vec(prop_oneof![
+                // Many that want the same places, and some that do not.
+                (0..8_u128, 0..40_u128).prop_map(|(low, high)| high << 64 | low | (low & 1) << 63),
+                (0..300_u128).prop_map(|low| low * 0x9e37_79b9_7f4a_7c15),
+            ], 0..1_500),
+        ) {
+            let (mut numbers, mut model) = (Numbers::default(), BTreeMap::new());
+            for key in keys {
+                if let Some(number) = model.remove(&key) {
+                    prop_assert_eq!(numbers.free(number), Some(3));
+                    prop_assert_eq!(numbers.free(number), None);
+                } else {
+                    model.insert(key, numbers.give(SeriesKey(key), 3, key % 2 == 0));
+                }
+                prop_assert_eq!(numbers.get(SeriesKey(key)), model.get(&key).copied());
+            }
+            for (key, number) in &model {
+                prop_assert_eq!(numbers.get(SeriesKey(*key)), Some(*number));
+            }
+            prop_assert_eq!(numbers.live(), model.len());
+            prop_assert_eq!(numbers.hits().len(), model.keys().filter(|key| *key % 2 == 0).count());
         }
     }
 
-    /// Keys that are kept.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.young.len() + self.old.len()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.young = HashTable::new();
-        self.old = HashTable::new();
+    #[test]
+    fn the_table_shrinks_again() {
+        let mut numbers = Numbers::default();
+        let given: Vec<_> = (0..10_000_u128)
+            .map(|i| numbers.give(SeriesKey((i << 64) | (i * 7)), 0, false))
+            .collect();
+        assert_eq!(numbers.places.len(), 16_384);
+        for number in given {
+            assert_eq!(numbers.free(number), Some(0));
+        }
+        assert_eq!(numbers.places.len(), LEAST);
     }
 }
