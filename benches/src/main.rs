@@ -11,6 +11,7 @@
 mod allocs;
 mod catchup;
 mod check;
+mod churn;
 mod cluster;
 mod dataset;
 mod latency;
@@ -57,6 +58,8 @@ enum Bench {
     Allocs(allocs::Args),
     /// Bytes of an active series: labels, window, indexes.
     Memory(memory::Args),
+    /// Series that are born and die, a thousand a second: what is left of them.
+    Churn(churn::Args),
     /// Thousands of alerts that fire in one tick.
     Storm(storm::Args),
     /// What closing ticks alone costs, without bytes and broker.
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Bench::Path(args) => path::run(&args),
         Bench::Allocs(args) => allocs::run(&args),
         Bench::Memory(args) => memory::run(&args),
+        Bench::Churn(args) => churn::run(&args),
         Bench::Storm(args) => storm::run(&args),
         Bench::Ticks(args) => ticks::run(&args),
         Bench::Latency(args) => latency::run(&args),

@@ -10,8 +10,10 @@ use foghorn_model::matcher::all_match;
 use foghorn_model::{Labels, Timestamp};
 use foghorn_rules::logql::Pipeline;
 use foghorn_rules::plan::{Group, LeafId, Read, RuleKind, RuleSet, Selector, leaves_of};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::logs::LogMatcher;
+use crate::read_index::ReadIndex;
 
 /// Index of a distinct read in [`Catalog::reads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,14 +71,15 @@ pub struct Catalog {
     pub pipelines: Vec<Arc<Pipeline>>,
     /// What each pipeline's hits are for.
     pub uses: Vec<Vec<HitUse>>,
+    /// Per pipeline: a hash of what it says, which a reload does not change.
+    pipeline_keys: Vec<u128>,
     /// All pipelines, compiled.
     pub matcher: LogMatcher,
     /// Per group, per leaf: its read; `None` for subqueries.
     leaf_reads: Vec<Vec<Option<ReadId>>>,
     /// Per group: its distinct reads.
     group_reads: Vec<Vec<ReadId>>,
-    by_metric: BTreeMap<Arc<str>, Vec<ReadId>>,
-    nameless: Vec<ReadId>,
+    index: ReadIndex,
     /// Per group: the groups whose recorded series it reads.
     recorders: Vec<BTreeSet<GroupIndex>>,
     /// Names of the sources, by position in the config.
@@ -93,11 +96,11 @@ impl Catalog {
             reads: Vec::new(),
             pipelines: Vec::new(),
             uses: Vec::new(),
+            pipeline_keys: Vec::new(),
             matcher: LogMatcher::new(&[]),
             leaf_reads: Vec::new(),
             group_reads: Vec::new(),
-            by_metric: BTreeMap::new(),
-            nameless: Vec::new(),
+            index: ReadIndex::default(),
             recorders: Vec::new(),
             sources: OnceLock::new(),
             rules,
@@ -143,6 +146,8 @@ impl Catalog {
             .unwrap_or_else(|| {
                 self.pipelines.push(Arc::clone(pipeline));
                 self.uses.push(Vec::new());
+                let said = format!("{}\u{0}{:?}", pipeline.text, pipeline.keep);
+                self.pipeline_keys.push(xxh3_128(said.as_bytes()));
                 self.pipelines.len() - 1
             })
     }
@@ -169,14 +174,7 @@ impl Catalog {
         for (i, read) in self.reads.iter().enumerate() {
             let id = ReadId(i as u32);
             match &read.target {
-                Target::Series(selector) => match &selector.metric {
-                    Some(metric) => self
-                        .by_metric
-                        .entry(Arc::clone(metric))
-                        .or_default()
-                        .push(id),
-                    None => self.nameless.push(id),
-                },
+                Target::Series(selector) => self.index.insert(id, selector),
                 Target::Log(pipeline) => self.uses[*pipeline].push(HitUse::Window(id)),
             }
         }
@@ -256,6 +254,11 @@ impl Catalog {
         self.leaf_reads[group][leaf.0 as usize]
     }
 
+    /// A pipeline's share in the keys of its hits.
+    pub fn pipeline_key(&self, pipeline: u32) -> u128 {
+        self.pipeline_keys[pipeline as usize]
+    }
+
     /// The distinct reads that a group makes.
     pub fn reads_of_group(&self, group: GroupIndex) -> &[ReadId] {
         &self.group_reads[group]
@@ -267,15 +270,11 @@ impl Catalog {
         labels: &'a Labels,
         source: u16,
     ) -> impl Iterator<Item = ReadId> + 'a {
-        let named = self
-            .by_metric
-            .get(labels.metric())
-            .map_or(&[][..], Vec::as_slice);
         let covers = |read: &ReadId| match &self.reads[read.0 as usize].target {
             Target::Series(selector) => all_match(&selector.matchers, labels),
             Target::Log(_) => false,
         };
-        let all = named.iter().chain(&self.nameless).copied();
+        let all = self.index.candidates(labels);
         all.filter(move |read| covers(read) && self.read_reads_source(*read, source))
     }
 

@@ -13,6 +13,7 @@ pub mod detect;
 pub mod intake;
 pub mod logs;
 pub mod promql;
+mod read_index;
 mod series;
 pub mod shard;
 pub mod vector;

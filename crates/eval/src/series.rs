@@ -385,6 +385,24 @@ impl Series {
         })
     }
 
+    /// Gives back what only past samples needed.
+    pub(crate) fn slim(&mut self) {
+        let Some(extra) = &mut self.extra else { return };
+        if let Some(origins) = &extra.origins {
+            let first = origins.first().copied().unwrap_or(self.home);
+            if origins.iter().all(|origin| *origin == first) {
+                (self.home, extra.origins) = (first, None);
+            }
+        }
+        let needed = !extra.late.is_empty()
+            || !extra.totals.is_empty()
+            || !extra.refs.is_empty()
+            || extra.origins.is_some();
+        if !needed {
+            self.extra = None;
+        }
+    }
+
     /// Whether late samples wait to be seen by every tick.
     pub(crate) fn has_late(&self) -> bool {
         let late = self.extra.as_ref().map(|extra| &extra.late);

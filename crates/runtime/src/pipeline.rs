@@ -326,6 +326,8 @@ pub(crate) fn sum(a: IntakeStats, b: IntakeStats) -> IntakeStats {
         late: a.late + b.late,
         ahead: a.ahead + b.ahead,
         refused_ahead: a.refused_ahead + b.refused_ahead,
+        refused_series: a.refused_series + b.refused_series,
+        refused_samples: a.refused_samples + b.refused_samples,
         log_records: a.log_records + b.log_records,
         log_hits: a.log_hits + b.log_hits,
         changes: a.changes + b.changes,

@@ -105,6 +105,7 @@ impl Shard {
         set.swept = horizon;
         let is_over = |series: &mut Series| {
             series.trim(horizon);
+            series.slim();
             series.is_over()
         };
         self.bury_where(number, is_over);

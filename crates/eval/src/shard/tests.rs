@@ -199,3 +199,23 @@ fn a_delta_series_of_two_reads_counts_once() {
     // A hundred samples, of which the next tick's reach holds the last three.
     assert_eq!(total, 97.0);
 }
+
+#[test]
+fn a_series_that_came_from_two_partitions_once_is_slim_again() {
+    let mut shard = Shard::new(reads_up());
+    for round in 0..100_i64 {
+        let mut batch = samples(0..1, round * 15 * SECOND_MS);
+        if round == 0 {
+            batch.births.push(birth(0, up(0)));
+        }
+        let elsewhere = round % 7 == 3 && round < 50;
+        if elsewhere {
+            batch.segments[0].partition = Partition::new(0, 1);
+        }
+        shard.apply(&mut batch);
+        let series = shard.series[0].as_ref().unwrap();
+        assert!(series.extra.is_some() || !elsewhere, "{round}");
+        assert!(series.extra.is_none() || round < 56, "{round}");
+        shard.closed(0, Timestamp(round * 15 * SECOND_MS));
+    }
+}

@@ -2,9 +2,15 @@
 //!
 //! Owns the caches from a decoder's key to a dense number, the clocks of the partitions that the
 //! worker reads, and the columns on their way to the shards. Nothing is allocated for a sample of
-//! a known series.
+//! a known series. What it keeps has a bound: a series over it is turned away.
 
-use std::hash::{BuildHasherDefault, Hasher};
+mod numbers;
+mod said;
+#[cfg(test)]
+mod tests;
+mod turned;
+mod unnamed;
+
 use std::sync::Arc;
 
 use foghorn_model::{
@@ -12,110 +18,21 @@ use foghorn_model::{
     SeriesKey, SeriesKind, SeriesRef, Timestamp,
 };
 use hashbrown::{HashMap, HashSet};
-use smallvec::SmallVec;
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use crate::batch::{Batch, Birth, Cell, Holds, Late, Segment};
 use crate::catalog::{Catalog, HitUse, ReadId};
 use crate::clock::{Arrival, PartitionClock};
 use crate::logs::{Scratch, StreamMatch};
+use numbers::Numbers;
+use turned::{Sight, TurnedTable};
+use unnamed::Unnamed;
 
-/// Keys are hashes already: their low half is the table's hash.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = self.0.rotate_left(23) ^ u64::from_le_bytes(word);
-        }
-    }
-    fn write_u128(&mut self, key: u128) {
-        self.0 ^= key as u64 ^ (key >> 64) as u64;
-    }
-    fn write_u32(&mut self, value: u32) {
-        self.0 = self.0.rotate_left(31) ^ u64::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
+pub use said::{IntakeStats, MatchHit, Said};
+pub use turned::{TURNED_AWAY_MS, TurnedAway};
 
 /// Most pairs of services that one intake learns from spans; further ones are not reported.
 const MAX_EDGES: usize = 100_000;
-
-type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
-
-/// A log record that a match rule is waiting for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MatchHit {
-    /// Group and rule.
-    pub rule: (usize, usize),
-    /// Labels that the pipeline gives.
-    pub labels: Labels,
-    /// Event time.
-    pub at: Timestamp,
-    /// Of a late record: ticks after this one count it, no others.
-    pub hidden: Option<Timestamp>,
-    /// The line, cut to 512 bytes.
-    pub line: String,
-}
-
-/// What a record said that is not a sample: it must be acted on at once, in the record's order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Said {
-    /// Which partition.
-    pub partition: Partition,
-    /// Which record.
-    pub offset: Offset,
-    /// Log matches.
-    pub matches: Vec<MatchHit>,
-    /// Changes.
-    pub changes: Vec<Change>,
-    /// Other programs' alerts.
-    pub alerts: Vec<OutsideAlert>,
-    /// Edges of the service graph that this intake has not seen before: (client, server).
-    pub edges: Vec<(String, String)>,
-}
-
-impl Said {
-    fn is_empty(&self) -> bool {
-        self.matches.is_empty()
-            && self.changes.is_empty()
-            && self.alerts.is_empty()
-            && self.edges.is_empty()
-    }
-}
-
-/// The series by which tracing pipelines tell who calls whom.
-const SERVICE_GRAPH: &str = "traces_service_graph_request_total";
-
-/// Counts of an intake since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IntakeStats {
-    /// Records begun.
-    pub records: u64,
-    /// Samples seen.
-    pub samples: u64,
-    /// Samples of series that nothing names.
-    pub unnamed: u64,
-    /// Samples at or below their partition's watermark.
-    pub late: u64,
-    /// Samples too far ahead of their record's stamp to move the watermark.
-    pub ahead: u64,
-    /// Samples so far ahead that they were refused.
-    pub refused_ahead: u64,
-    /// Log records seen.
-    pub log_records: u64,
-    /// Log hits: (record, pipeline) pairs.
-    pub log_hits: u64,
-    /// Changes.
-    pub changes: u64,
-    /// Outside alerts.
-    pub alerts: u64,
-}
 
 #[derive(Debug)]
 struct Stream {
@@ -123,30 +40,16 @@ struct Stream {
     mask: StreamMatch,
 }
 
-#[derive(Debug)]
-struct Known {
-    owner: u16,
-    /// It stands for no series: a death mark that comes now was answered already.
-    free: bool,
-    /// The decoder's keys (or log hits' keys) that lead to this number.
-    keys: SmallVec<[NumberKey; 1]>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum NumberKey {
-    Series(SeriesKey),
-    Hit(u32, u128),
-}
-
 /// See the module's text.
 #[derive(Debug)]
 pub struct Intake {
     catalog: Arc<Catalog>,
-    keys: KeyMap<SeriesKey, SeriesRef>,
-    hits: KeyMap<(u32, u128), u32>,
-    known: Vec<Known>,
-    free: Vec<u32>,
-    stream_keys: KeyMap<SeriesKey, SeriesRef>,
+    numbers: Numbers,
+    unnamed: Unnamed,
+    turned: TurnedTable,
+    /// Bound on the numbers in use.
+    max_series: usize,
+    stream_keys: HashMap<SeriesKey, SeriesRef>,
     streams: Vec<Stream>,
     scratch: Scratch,
     clocks: Vec<(Partition, PartitionClock)>,
@@ -162,10 +65,12 @@ pub struct Intake {
     source: u16,
     salt: u128,
     reading: bool,
+    /// Whether records of the partition at `at` have ended since its progress was reported.
+    dirty: bool,
     stamp_mattered: bool,
     current: Said,
     /// Hashes of the pairs of services that spans showed, so that each is reported once.
-    edges: HashSet<u128, BuildHasherDefault<KeyHasher>>,
+    edges: HashSet<u128>,
 }
 
 impl Intake {
@@ -173,11 +78,11 @@ impl Intake {
     pub fn new(id: u16, shards: usize, catalog: Arc<Catalog>) -> Self {
         Self {
             catalog,
-            keys: KeyMap::default(),
-            hits: KeyMap::default(),
-            known: Vec::new(),
-            free: Vec::new(),
-            stream_keys: KeyMap::default(),
+            numbers: Numbers::default(),
+            unnamed: Unnamed::default(),
+            turned: TurnedTable::default(),
+            max_series: usize::MAX,
+            stream_keys: HashMap::new(),
             streams: Vec::new(),
             scratch: Scratch::default(),
             clocks: Vec::new(),
@@ -195,9 +100,10 @@ impl Intake {
             source: 0,
             salt: 0,
             reading: false,
+            dirty: false,
             stamp_mattered: false,
             current: no_word(),
-            edges: HashSet::default(),
+            edges: HashSet::new(),
         }
     }
 
@@ -210,6 +116,8 @@ impl Intake {
 
     /// Stops reading a partition; its clock.
     pub fn leave(&mut self, partition: Partition) -> Option<PartitionClock> {
+        self.flush();
+        self.turned.leave(partition);
         let at = self.find(partition)?;
         Some(self.clocks.remove(at).1)
     }
@@ -233,6 +141,7 @@ impl Intake {
     /// From its present position on, a partition's watermark is at least `tick`. Its position.
     pub fn pin(&mut self, partition: Partition, tick: Timestamp) -> Option<Offset> {
         let at = self.find(partition)?;
+        self.flush();
         self.clocks[at].1.pin(tick);
         self.report(at);
         Some(self.clocks[at].1.next_offset)
@@ -241,6 +150,13 @@ impl Intake {
     /// A partition is read to its end and there will be no more.
     pub fn finish(&mut self, partition: Partition) {
         self.pin(partition, Timestamp::MAX);
+    }
+
+    /// Tells the shards how far the partition that was read last has got.
+    fn flush(&mut self) {
+        if std::mem::take(&mut self.dirty) {
+            self.report(self.at);
+        }
     }
 
     fn report(&mut self, at: usize) {
@@ -265,24 +181,43 @@ impl Intake {
 
     /// A shard's death mark: the number leads nowhere from here on.
     pub fn forget(&mut self, number: u32) {
-        let known = self.known.get_mut(number as usize);
-        let Some(known) = known.filter(|known| !known.free) else {
-            return;
-        };
-        known.free = true;
-        for key in known.keys.drain(..) {
-            match key {
-                NumberKey::Series(key) => drop(self.keys.remove(&key)),
-                NumberKey::Hit(pipeline, key) => drop(self.hits.remove(&(pipeline, key))),
-            }
+        if let Some(owner) = self.numbers.free(number) {
+            self.out[owner as usize].freed.push(number);
         }
-        self.out[known.owner as usize].freed.push(number);
-        self.free.push(number);
+    }
+
+    /// From here on a series that would be one more than `most` is turned away. Series that are known
+    /// stay.
+    pub fn bound_series(&mut self, most: usize) {
+        self.max_series = most;
+    }
+
+    /// Numbers in use: series that are known, once for each of a decoder's keys.
+    pub fn live_series(&self) -> usize {
+        self.numbers.live()
+    }
+
+    /// Which series were turned away since the last call. Arrival order is chance, so this is a
+    /// decision for the log, before anything follows from it.
+    pub fn take_turned_away(&mut self) -> Vec<TurnedAway> {
+        self.turned.take_made()
+    }
+
+    /// Obeys the log's decisions of a partition that has [joined](Self::join): what they turn away is
+    /// turned away again, and of its records below `settled` nothing else is, whatever the bound.
+    pub fn turn_away(
+        &mut self,
+        partition: Partition,
+        settled: Offset,
+        decisions: impl IntoIterator<Item = TurnedAway>,
+    ) {
+        self.turned.obey(partition, settled, decisions);
     }
 
     /// The batches so far, one per shard. Whoever takes one in clears it in place, or leaves an empty
     /// one.
     pub fn batches(&mut self) -> &mut [Batch] {
+        self.flush();
         &mut self.out
     }
 
@@ -303,33 +238,23 @@ impl Intake {
 
     /// Takes new rules: what was unnamed may be named now, and streams are matched anew.
     pub fn reload(&mut self, catalog: Arc<Catalog>) {
-        self.keys.retain(|_, known| *known != SeriesRef::UNNAMED);
-        self.stream_keys.clear();
-        self.streams.clear();
-        let hits: Vec<_> = self.hits.drain().map(|(_, number)| number).collect();
-        for number in hits {
+        self.unnamed.clear();
+        self.forget_streams();
+        for number in self.numbers.hits() {
             self.forget(number);
         }
         self.catalog = catalog;
     }
 
-    fn number(&mut self, labels: Labels, holds: Holds, key: NumberKey) -> u32 {
+    fn forget_streams(&mut self) {
+        self.stream_keys.clear();
+        self.streams.clear();
+    }
+
+    fn number(&mut self, labels: Labels, holds: Holds, key: SeriesKey) -> u32 {
         let owner = (labels.fingerprint().0 % self.out.len() as u128) as u16;
-        let known = Known {
-            owner,
-            free: false,
-            keys: SmallVec::from_slice(&[key]),
-        };
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.known[number as usize] = known;
-                number
-            }
-            None => {
-                self.known.push(known);
-                (self.known.len() - 1) as u32
-            }
-        };
+        let is_hit = matches!(holds, Holds::Records(_));
+        let number = self.numbers.give(key, owner, is_hit);
         self.out[owner as usize].births.push(Birth {
             series: number,
             labels,
@@ -339,10 +264,48 @@ impl Intake {
         number
     }
 
+    /// Whether a series that is not known may be.
+    fn admit(&mut self, key: SeriesKey) -> bool {
+        let Some((partition, _)) = self.clocks.get(self.at) else {
+            return false;
+        };
+        let partition = *partition;
+        let admitted =
+            self.numbers.live() < self.max_series || self.turned.is_settled(partition, self.offset);
+        if !admitted {
+            self.stats.refused_series += 1;
+            self.turned.decide(partition, self.offset, key);
+            self.say_refused();
+        }
+        admitted
+    }
+
+    /// Whether a series is turned away in the record that is being read, known or not.
+    #[cold]
+    fn is_turned_away(&mut self, key: SeriesKey) -> bool {
+        let Some((partition, clock)) = self.clocks.get(self.at) else {
+            return false;
+        };
+        let sight = self.turned.see(*partition, key, self.offset, clock.high());
+        if sight == Sight::First {
+            self.say_refused();
+        }
+        sight != Sight::Free
+    }
+
+    fn say_refused(&mut self) {
+        self.refuse(Refusal::new(
+            "series_limit",
+            "a new series, and as many are known as may be",
+        ));
+    }
+
     #[inline]
     fn cell(&mut self, number: u32, at: Timestamp, value: f64, arrival: Arrival) {
-        let owner = self.known[number as usize].owner;
-        let batch = &mut self.out[owner as usize];
+        let batch = match &mut self.out[..] {
+            [only] => only,
+            all => &mut all[self.numbers.owner(number) as usize],
+        };
         if let Arrival::Late(hidden) = arrival {
             batch.late.push(Late {
                 cell: batch.cells.len() as u32,
@@ -428,22 +391,34 @@ impl Intake {
         record: &LogRecord<'_>,
         arrival: Arrival,
     ) {
-        let key = hit.key() ^ self.salt;
-        let number = match self.hits.get(&(pipeline, key)) {
-            Some(number) => *number,
-            None => {
-                let number = self.number(
-                    hit.labels(),
-                    Holds::Records(read),
-                    NumberKey::Hit(pipeline, key),
-                );
-                self.hits.insert((pipeline, key), number);
-                number
+        let key = SeriesKey(hit.key() ^ self.salt ^ self.catalog.pipeline_key(pipeline));
+        if self.turned.any() && self.is_turned_away(key) {
+            self.stats.refused_samples += 1;
+            return;
+        }
+        let number = match self.numbers.get(key) {
+            Some(number) => number,
+            None if !self.admit(key) => {
+                self.stats.refused_samples += 1;
+                return;
             }
+            None => self.number(hit.labels(), Holds::Records(read), key),
         };
         self.cell(number, record.at, hit.line().len() as f64, arrival);
     }
 }
+
+/// Series that all intakes together should know at most, where the config does not say otherwise.
+pub const DEFAULT_MAX_SERIES: usize = 2_000_000;
+
+/// Stands for a series that is turned away in the record that is being read.
+const TURNED_AWAY: SeriesRef = SeriesRef(u32::MAX - 1);
+
+/// The series by which tracing pipelines tell who calls whom.
+const SERVICE_GRAPH: &str = "traces_service_graph_request_total";
+
+/// Log streams whose labels and matches are kept at hand; past so many they are looked up anew.
+const MAX_STREAMS: usize = 100_000;
 
 /// The matcher's view of one hit's labels.
 type Hit<'a> = crate::logs::HitLabels<'a>;
@@ -474,11 +449,17 @@ impl RecordSink for Intake {
         let Some(at) = self.find(partition) else {
             return false;
         };
-        let clock = &mut self.clocks[at].1;
-        if offset < clock.next_offset {
+        if offset < self.clocks[at].1.next_offset {
             return false;
         }
-        clock.begin(offset, stamp);
+        if at != self.at {
+            self.flush();
+        }
+        if self.streams.len() >= MAX_STREAMS {
+            self.forget_streams();
+        }
+        self.clocks[at].1.begin(offset, stamp);
+        self.turned.begin(partition, offset);
         (self.at, self.offset, self.reading) = (at, offset, true);
         self.stamp_mattered = false;
         (self.source, self.salt) = (partition.source, salt(partition.source));
@@ -490,8 +471,11 @@ impl RecordSink for Intake {
         if !std::mem::take(&mut self.reading) {
             return;
         }
-        self.clocks[self.at].1.end();
-        self.report(self.at);
+        let (partition, clock) = &mut self.clocks[self.at];
+        clock.end();
+        self.dirty = true;
+        self.unnamed.pass(clock.high());
+        self.turned.end(*partition, clock.high());
         if !self.current.is_empty() {
             let mut said = std::mem::replace(&mut self.current, no_word());
             (said.partition, said.offset) = (self.clocks[self.at].0, self.offset);
@@ -507,7 +491,14 @@ impl RecordSink for Intake {
 impl SampleSink for Intake {
     #[inline]
     fn series(&mut self, key: SeriesKey) -> Option<SeriesRef> {
-        self.keys.get(&SeriesKey(key.0 ^ self.salt)).copied()
+        let key = SeriesKey(key.0 ^ self.salt);
+        if self.turned.any() && self.is_turned_away(key) {
+            return Some(TURNED_AWAY);
+        }
+        match self.numbers.get(key) {
+            Some(number) => Some(SeriesRef(number)),
+            None => self.unnamed.has(key).then_some(SeriesRef::UNNAMED),
+        }
     }
 
     fn define(&mut self, key: SeriesKey, labels: Labels, kind: SeriesKind) -> SeriesRef {
@@ -521,21 +512,24 @@ impl SampleSink for Intake {
             }
         }
         let key = SeriesKey(key.0 ^ self.salt);
-        let series = if self.catalog.reads_of(&labels, self.source).next().is_some() {
-            SeriesRef(self.number(labels, Holds::Samples(kind), NumberKey::Series(key)))
-        } else {
-            SeriesRef::UNNAMED
-        };
-        self.keys.insert(key, series);
-        series
+        if self.catalog.reads_of(&labels, self.source).next().is_none() {
+            self.unnamed.insert(key);
+            return SeriesRef::UNNAMED;
+        }
+        if !self.admit(key) {
+            return TURNED_AWAY;
+        }
+        SeriesRef(self.number(labels, Holds::Samples(kind), key))
     }
 
     #[inline]
     fn sample(&mut self, series: SeriesRef, at: Timestamp, value: f64) {
         self.stats.samples += 1;
         let Some(arrival) = self.see(at) else { return };
-        if series == SeriesRef::UNNAMED {
-            self.stats.unnamed += 1;
+        if series >= TURNED_AWAY {
+            let unnamed = series == SeriesRef::UNNAMED;
+            self.stats.unnamed += u64::from(unnamed);
+            self.stats.refused_samples += u64::from(!unnamed);
             return;
         }
         self.cell(series.0, at, value, arrival);
