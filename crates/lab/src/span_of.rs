@@ -50,6 +50,9 @@ impl SampleSink for Times {
     fn alert(&mut self, alert: OutsideAlert) {
         self.see_aside(alert.starts_at);
     }
+    fn witness(&mut self, at: Timestamp) {
+        self.see_aside(at);
+    }
     fn refuse(&mut self, _: Refusal) {}
 }
 

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::compression::decompress;
 use crate::format::{Compression, Format};
 use crate::json::logs::LogPlan;
+use crate::json::shape::Shape;
 use crate::options::DecodeOptions;
 use crate::otlp::{SpanTable, StreamLabels};
 use crate::pairs::{Pairs, chain};
@@ -65,7 +66,7 @@ impl Settings {
 pub(crate) struct Scratch {
     /// Labels of the current resource, or of the current log stream.
     pub resource: Pairs,
-    /// Attributes of the resource that are no stream labels; values of a JSON log that have slots.
+    /// Attributes of the resource that are no stream labels.
     pub rest: Pairs,
     /// Attributes of the current point or record.
     pub record: Pairs,
@@ -73,6 +74,8 @@ pub(crate) struct Scratch {
     pub text: String,
     /// JSON that stood in a string of a JSON log.
     pub nested: String,
+    /// Keys of JSON logs.
+    pub shape: Shape,
     /// Spans whose other side may come yet.
     pub spans: SpanTable,
     /// Bucket counts.

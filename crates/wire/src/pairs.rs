@@ -29,11 +29,6 @@ impl Pairs {
         self.text.truncate(text);
     }
 
-    /// Number of pairs.
-    pub(crate) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
     /// Appends a pair whose name and value are written by functions; what a failing function
     /// wrote is taken back.
     pub(crate) fn write<E>(
@@ -135,6 +130,6 @@ mod tests {
         assert_eq!(failed, Err(()));
         pairs.push("c", "2");
         assert_eq!(pairs.iter().collect::<Vec<_>>(), [("a", "1"), ("c", "2")]);
-        assert_eq!(pairs.len(), 2);
+        assert_eq!(pairs.iter().count(), 2);
     }
 }

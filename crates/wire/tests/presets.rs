@@ -148,3 +148,45 @@ fn explicit_keys_win_over_the_presets() {
         (r#"{team="core"}"#, "t", 9, 0),
     );
 }
+
+/// An object of `n` keys that begin with `prefix`, then a message.
+fn wide(prefix: &str, n: usize) -> String {
+    let keys: Vec<_> = (0..n)
+        .map(|i| format!(r#""{prefix}{i}":{{"k":{i}}},"#))
+        .collect();
+    format!(r#"{{{}"message":"m","level":"warn"}}"#, keys.concat())
+}
+
+#[test]
+fn what_came_before_changes_nothing() {
+    let texts = [
+        wide("a", 10),
+        wide("b", 3_000),
+        wide("c", 3_000),
+        // More keys than are known at once, in one record.
+        wide("d", 9_000),
+        wide("a", 10),
+        r#"{"message":"m","a1":{"k":1,"l":{"m":2}},"a0":{"k":"\u00e9"},"a1":3}"#.to_owned(),
+        // One key so long that nothing of it fits, another as often.
+        format!(r#"{{"{}":{{"x":1}},"message":"m"}}"#, "k".repeat(2_000_000)),
+        wide("a", 10),
+    ];
+    let options: DecodeOptions =
+        serde_json::from_str(r#"{"json_logs":{"preset":"ecs","max_attributes":20000}}"#).unwrap();
+    let mut decoder = Decoder::new(options.clone());
+    for text in &texts {
+        let said = [&mut decoder, &mut Decoder::new(options.clone())].map(|decoder| {
+            let mut sink = RecordingSink::new();
+            decoder
+                .decode(Format::JsonLogs, text.as_bytes(), NOW, &mut sink)
+                .unwrap();
+            (sink.logs, sink.refusals)
+        });
+        assert_eq!(said[0], said[1], "{text:.80}");
+        assert_eq!(said[0].0[0].line, "m");
+    }
+    assert_eq!(
+        decode(r#"{"preset":"ecs"}"#, &texts[0]).attributes.len(),
+        10
+    );
+}

@@ -1,25 +1,30 @@
 //! JSON logs: any object is a record; pointers say which of its fields make the stream, which
 //! are its time, message and level. Every other scalar becomes a field, named by its path. Text
 //! that is named as nested and holds an object is walked like an object in its place.
+//!
+//! Text without escapes stays where it is; what a key means is known by `shape`.
+
+use std::collections::BTreeSet;
 
 use foghorn_model::{LogRecord, Refusal, SampleSink, SeriesKey, Timestamp};
 use smallvec::SmallVec;
 
 use crate::decoder::{Scratch, Settings};
 use crate::json::scan::{Cursor, Documents, JsonError, JsonStr, MAX_DEPTH, Scalar};
-use crate::naming::label_name;
-use crate::options::{JsonLogMapping, LineSource, Translation};
+use crate::json::shape::{KeyId, ROOT, Shape};
+use crate::options::{JsonLogMapping, LineSource};
 use crate::otlp::define_stream;
-use crate::pairs::{Pairs, chain};
+use crate::pairs::chain;
 use crate::{severity, time};
 
 /// A mapping, made ready: each pointer with what it is for.
 #[derive(Debug)]
 pub(crate) struct LogPlan {
-    /// By the length of their pointers.
-    targets: Vec<SmallVec<[Target; 2]>>,
+    targets: Vec<Target>,
     /// Pointers to texts that may hold an object.
     nested: Vec<String>,
+    /// Every pointer above, and what lies on the way to it; the shorter ones first.
+    own: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -43,36 +48,65 @@ impl LogPlan {
         let lists = fixed
             .into_iter()
             .chain(mapping.stream.iter().map(|label| &label.from));
-        let mut targets: Vec<SmallVec<[Target; 2]>> = Vec::new();
-        for (slot, names) in lists.enumerate() {
-            for (rank, pointer) in names.pointers().enumerate() {
-                let len = pointer.len();
-                if targets.len() <= len {
-                    targets.resize_with(len + 1, SmallVec::new);
-                }
-                targets[len].push(Target {
-                    pointer,
-                    slot,
-                    rank,
-                });
-            }
-        }
+        let targets: Vec<_> = lists
+            .enumerate()
+            .flat_map(|(slot, names)| {
+                names
+                    .pointers()
+                    .enumerate()
+                    .map(move |(rank, pointer)| Target {
+                        pointer,
+                        slot,
+                        rank,
+                    })
+            })
+            .collect();
+        let nested: Vec<_> = mapping.nested.pointers().collect();
+        let all = targets.iter().map(|target| &target.pointer).chain(&nested);
+        let own = all
+            .flat_map(|pointer| {
+                let ends = pointer.match_indices('/').map(|(at, _)| at);
+                ends.skip(1)
+                    .chain([pointer.len()])
+                    .map(|end| pointer[..end].to_owned())
+            })
+            .filter(|pointer| pointer.len() > 1)
+            .collect();
         Self {
             targets,
-            nested: mapping.nested.pointers().collect(),
+            nested,
+            own,
         }
     }
 
-    fn at(&self, path: &str) -> impl Iterator<Item = &Target> {
-        let same_length = self.targets.get(path.len()).map_or(&[][..], |list| list);
-        same_length
+    /// The slots that a pointer fills, each with its rank there.
+    pub(crate) fn slots_of(&self, pointer: &str) -> SmallVec<[(usize, usize); 2]> {
+        let asking = self
+            .targets
             .iter()
-            .filter(move |target| target.pointer == path)
+            .filter(|target| target.pointer == pointer);
+        asking.map(|target| (target.slot, target.rank)).collect()
+    }
+
+    /// Whether the text at a pointer may hold an object.
+    pub(crate) fn is_nested(&self, pointer: &str) -> bool {
+        self.nested.iter().any(|nested| nested == pointer)
+    }
+
+    /// How many keys the mapping's pointers go through.
+    pub(crate) fn own_keys(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Every key that the mapping's pointers go through, with the pointer to what it stands in.
+    pub(crate) fn each_own_key(&self, mut each: impl FnMut(&str, &str)) {
+        for pointer in &self.own {
+            if let Some((above, key)) = pointer.rsplit_once('/') {
+                each(above, &key.replace("~1", "/").replace("~0", "~"));
+            }
+        }
     }
 }
-
-/// What a slot holds: its rank, and where its text is among the values.
-type Slot = Option<(usize, usize)>;
 
 /// Decodes one object, an array of them, or one after another.
 pub(crate) fn decode<S: SampleSink>(
@@ -115,25 +149,59 @@ pub(crate) fn decode<S: SampleSink>(
     }
 }
 
+/// A text: where the record has it, or put together.
+#[derive(Clone, Copy, Debug)]
+enum Text<'t> {
+    /// As it stands in the record.
+    There(&'t str),
+    /// Between two bytes of what was put together.
+    Made(usize, usize),
+}
+
+impl<'t> Text<'t> {
+    fn of<'a>(self, made: &'a str) -> &'a str
+    where
+        't: 'a,
+    {
+        match self {
+            Self::There(text) => text,
+            Self::Made(start, end) => &made[start..end],
+        }
+    }
+
+    fn copied(made: &mut String, text: &str) -> Self {
+        let start = made.len();
+        made.push_str(text);
+        Self::Made(start, made.len())
+    }
+}
+
 /// Walks one object's leaves.
-struct Leaves<'s> {
+struct Leaves<'s, 't> {
     plan: &'s LogPlan,
-    /// Values that some slot asked for, unnamed.
-    values: &'s mut Pairs,
-    /// The other leaves, named by their paths.
-    fields: &'s mut Pairs,
-    /// JSON pointer to where the walk stands.
-    path: &'s mut String,
+    shape: &'s mut Shape,
+    /// Texts that had to be put together.
+    made: &'s mut String,
     /// A nested object's text, unescaped.
     inner: &'s mut String,
-    slots: SmallVec<[Slot; 16]>,
+    /// What each slot holds: its rank and its text.
+    slots: SmallVec<[Option<(usize, Text<'t>)>; 16]>,
+    /// The other leaves.
+    fields: SmallVec<[(KeyId, Text<'t>); 32]>,
     max_fields: usize,
     /// Whether a field found no room.
     overfull: bool,
 }
 
-impl Leaves<'_> {
-    fn object(&mut self, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), JsonError> {
+impl<'t> Leaves<'_, 't> {
+    /// `keep` makes a text of what stands in the cursor's text.
+    fn object<'x>(
+        &mut self,
+        cursor: &mut Cursor<'x>,
+        within: KeyId,
+        depth: usize,
+        keep: fn(&mut String, &'x str) -> Text<'t>,
+    ) -> Result<(), JsonError> {
         if depth > MAX_DEPTH {
             return Err(JsonError::TooDeep(cursor.at()));
         }
@@ -142,44 +210,59 @@ impl Leaves<'_> {
             Some(_) => return Err(JsonError::WrongType(cursor.at())),
             None => return Err(JsonError::Truncated),
         }
-        let mut first = true;
-        while let Some(key) = cursor.key(&mut first)? {
-            let parent = self.path.len();
-            self.enter(key)?;
+        let (mut first, mut last) = (true, None);
+        // In its parts: moved whole, it costs more than all that is done with it.
+        while let Some(JsonStr { raw, escaped }) = cursor.key(&mut first)? {
+            let guess = self.shape.guess(within, last, raw);
+            let found = match guess {
+                Some(id) => Some(id),
+                None => {
+                    let key = JsonStr { raw, escaped };
+                    self.shape.find(self.plan, within, last, key)?
+                }
+            };
+            let Some(id) = found else {
+                self.overfull = true;
+                cursor.skip(depth + 1)?;
+                continue;
+            };
+            last = Some(id);
             match cursor.peek() {
-                Some(b'{') => self.object(cursor, depth + 1)?,
+                Some(b'{') => self.object(cursor, id, depth + 1, keep)?,
                 Some(b'[') => drop(cursor.skip(depth + 1)?),
-                _ => {
-                    let value = cursor.scalar()?;
-                    self.leaf(value)?;
-                    if let Scalar::Str(text) = value
-                        && self.plan.nested.contains(self.path)
-                    {
-                        self.nested(text, depth)?;
+                Some(b'"') => {
+                    let JsonStr { raw, escaped } = cursor.string()?;
+                    if escaped {
+                        let start = self.made.len();
+                        JsonStr { raw, escaped }.decode(self.made)?;
+                        self.leaf(id, Text::Made(start, self.made.len()));
+                    } else {
+                        let text = keep(self.made, raw);
+                        self.leaf(id, text);
+                    }
+                    if self.shape.key(id).nested {
+                        self.nested(id, JsonStr { raw, escaped }, depth)?;
                     }
                 }
+                _ => {
+                    let text = match cursor.scalar()? {
+                        Scalar::Null => continue,
+                        Scalar::Bool(true) => Text::There("true"),
+                        Scalar::Bool(false) => Text::There("false"),
+                        Scalar::Number(text) | Scalar::Str(JsonStr { raw: text, .. }) => {
+                            keep(self.made, text)
+                        }
+                    };
+                    self.leaf(id, text);
+                }
             }
-            self.path.truncate(parent);
-        }
-        Ok(())
-    }
-
-    /// Appends a key to the path, escaped as a pointer's part.
-    fn enter(&mut self, key: JsonStr<'_>) -> Result<(), JsonError> {
-        self.path.push('/');
-        let start = self.path.len();
-        key.decode(self.path)?;
-        if self.path[start..].contains(['~', '/']) {
-            let escaped = self.path[start..].replace('~', "~0").replace('/', "~1");
-            self.path.truncate(start);
-            self.path.push_str(&escaped);
         }
         Ok(())
     }
 
     /// Walks text that is a whole object; any other is a text and no more. (Broken escapes end the
     /// walk where they stand.)
-    fn nested(&mut self, text: JsonStr<'_>, depth: usize) -> Result<(), JsonError> {
+    fn nested(&mut self, id: KeyId, text: JsonStr<'_>, depth: usize) -> Result<(), JsonError> {
         let mut inner = std::mem::take(self.inner);
         inner.clear();
         text.decode(&mut inner)?;
@@ -188,60 +271,29 @@ impl Leaves<'_> {
         let whole =
             trimmed.starts_with('{') && check.skip(depth + 1).is_ok() && check.peek().is_none();
         if whole {
-            let at = self.path.len();
-            // Its own nested texts stay texts: their paths are longer than any that is named.
-            let _ = self.object(&mut Cursor::new(trimmed), depth + 1);
-            self.path.truncate(at);
+            let _ = self.object(&mut Cursor::new(trimmed), id, depth + 1, Text::copied);
         }
         *self.inner = inner;
         Ok(())
     }
 
-    fn leaf(&mut self, value: Scalar<'_>) -> Result<(), JsonError> {
-        if value == Scalar::Null {
-            return Ok(());
-        }
-        let mut kept = None;
-        for target in self.plan.at(self.path) {
-            let index = if let Some(index) = kept {
-                index
+    #[inline]
+    fn leaf(&mut self, id: KeyId, text: Text<'t>) {
+        let wanted = &self.shape.key(id).slots;
+        if wanted.is_empty() {
+            if self.fields.len() < self.max_fields {
+                self.fields.push((id, text));
             } else {
-                self.values
-                    .write(|_| Ok(()), |out| write_scalar(value, out))?;
-                *kept.insert(self.values.len() - 1)
-            };
-            let slot = &mut self.slots[target.slot];
-            if slot.is_none_or(|(rank, _)| target.rank < rank) {
-                *slot = Some((target.rank, index));
+                self.overfull = true;
             }
         }
-        if kept.is_some() {
-            return Ok(());
+        for &(slot, rank) in wanted {
+            let slot = &mut self.slots[slot];
+            if slot.is_none_or(|(held, _)| rank < held) {
+                *slot = Some((rank, text));
+            }
         }
-        if self.fields.len() >= self.max_fields {
-            self.overfull = true;
-            return Ok(());
-        }
-        let path = &self.path[1..];
-        self.fields.write(
-            |name| {
-                // Whatever the translation: a path's slashes could not be named in a rule.
-                label_name(Translation::Underscore, path, name);
-                Ok(())
-            },
-            |out| write_scalar(value, out),
-        )
     }
-}
-
-fn write_scalar(value: Scalar<'_>, out: &mut String) -> Result<(), JsonError> {
-    match value {
-        Scalar::Str(text) => text.decode(out)?,
-        Scalar::Number(text) => out.push_str(text),
-        Scalar::Bool(truth) => out.push_str(if truth { "true" } else { "false" }),
-        Scalar::Null => {}
-    }
-    Ok(())
 }
 
 fn one<S: SampleSink>(
@@ -253,32 +305,40 @@ fn one<S: SampleSink>(
 ) -> Result<(), JsonError> {
     let mapping = &settings.options.json_logs;
     let Scratch {
-        rest: values,
-        record: fields,
         resource: stream,
-        text: path,
+        text: made,
         nested: inner,
+        shape,
         ..
     } = scratch;
-    values.clear();
-    fields.clear();
-    path.clear();
     cursor.peek();
-    let start = cursor.at();
-    let mut leaves = Leaves {
-        plan: &settings.log_plan,
-        values,
-        fields,
-        path,
-        inner,
-        slots: SmallVec::from_elem(None, STREAM + mapping.stream.len()),
-        max_fields: mapping.max_attributes,
-        overfull: false,
-    };
-    leaves.object(cursor, 0)?;
+    let start = *cursor;
     let Leaves {
-        slots, overfull, ..
-    } = leaves;
+        slots,
+        fields,
+        overfull,
+        ..
+    } = loop {
+        made.clear();
+        shape.begin(&settings.log_plan);
+        let mut leaves = Leaves {
+            plan: &settings.log_plan,
+            shape: &mut *shape,
+            made: &mut *made,
+            inner: &mut *inner,
+            slots: SmallVec::from_elem(None, STREAM + mapping.stream.len()),
+            fields: SmallVec::new(),
+            max_fields: mapping.max_attributes,
+            overfull: false,
+        };
+        let done = leaves.object(cursor, ROOT, 0, |_, text| Text::There(text));
+        if !leaves.shape.ran_out() {
+            done?;
+            break leaves;
+        }
+        // What other records brought left too little room for this one's keys: alone, as always.
+        *cursor = start;
+    };
     if overfull {
         let detail = format!(
             "a log record has more than {} fields",
@@ -286,8 +346,7 @@ fn one<S: SampleSink>(
         );
         sink.refuse(Refusal::new("too_many_fields", detail));
     }
-    let texts: SmallVec<[&str; 32]> = values.iter().map(|(_, value)| value).collect();
-    let text_of = |slot: usize| slots[slot].map(|(_, index)| texts[index]);
+    let text_of = |slot: usize| slots[slot].map(|(_, text): (usize, Text<'_>)| text.of(made));
     stream.clear();
     for (i, label) in mapping.stream.iter().enumerate() {
         if let Some(value) = text_of(STREAM + i).filter(|value| !value.is_empty()) {
@@ -305,7 +364,7 @@ fn one<S: SampleSink>(
             record_time
         }
     };
-    let whole = cursor.between(start, cursor.at());
+    let whole = cursor.between(start.at(), cursor.at());
     let line = match mapping.line {
         LineSource::Object => whole,
         // Container runtimes leave the newline in.
@@ -318,7 +377,10 @@ fn one<S: SampleSink>(
         Some(series) => series,
         None => define_stream(settings, stream, key, sink),
     };
-    let attributes: SmallVec<[(&str, &str); 32]> = fields.iter().collect();
+    let attributes: SmallVec<[(&str, &str); 32]> = fields
+        .iter()
+        .map(|(id, text)| (&*shape.key(*id).name, text.of(made)))
+        .collect();
     let severity = text_of(LEVEL).map_or(0, severity::number);
     sink.log(
         series,

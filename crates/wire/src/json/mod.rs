@@ -7,4 +7,5 @@ mod framed;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod scan;
+pub(crate) mod shape;
 pub(crate) mod tree;

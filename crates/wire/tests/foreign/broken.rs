@@ -7,7 +7,7 @@ use crate::body;
 use crate::fixture::fixtures;
 
 /// Broken records of each fixture.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 40;
 
 /// The same numbers in every run (xorshift).
 struct Dice(u64);
@@ -117,7 +117,7 @@ fn broken_packings() {
 fn fixtures_cut_short_anywhere() {
     for fixture in fixtures() {
         let good = fixture.unpacked();
-        for len in (0..good.len()).step_by(1 + good.len() / 80) {
+        for len in (0..good.len()).step_by(1 + good.len() / 50) {
             body::run(fixture.format, Compression::None, &good[..len]);
         }
     }
