@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let at = Timestamp(T0_MS + round as i64 * EVERY_MS);
         let oldest = (round + 1).saturating_sub(args.rounds);
         for series in oldest * cohort..((round + 1) * cohort).min(args.series) {
-            Dataset::write_anew(series, at, &mut text);
+            Dataset::write_at(series, at, &mut text);
             rig.feed(text.as_bytes(), at)?;
             if series % 1_000 == 999 {
                 rig.settle();

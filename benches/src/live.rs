@@ -75,6 +75,7 @@ impl Setup<'_> {
         let bell = Bell::default();
         let (rung, told) = (Arc::clone(&bell), Arc::clone(&ready));
         let config = LiveConfig {
+            max_series: usize::MAX,
             kafka: Some(KafkaConfig {
                 brokers: self.cluster.bootstrap().to_owned(),
                 group: self.group.map_or_else(

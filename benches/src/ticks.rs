@@ -126,7 +126,7 @@ fn one(data: &Dataset, labels: &[Labels], catalog: &Arc<Catalog>) -> Run {
         ticks: 0,
         recorded: 0,
     };
-    for second in 0..data.seconds {
+    for second in 0..data.rounds {
         fill(&mut batch, data, second);
         shard.apply(&mut batch);
         batch.clear();

@@ -212,7 +212,10 @@ impl Brain {
                 .position(|entry| {
                     !matches!(
                         entry,
-                        Entry::Pin(_) | Entry::Blind { .. } | Entry::Lowered { .. }
+                        Entry::Pin(_)
+                            | Entry::Blind { .. }
+                            | Entry::Lowered { .. }
+                            | Entry::TurnedAway { .. }
                     )
                 })
                 .unwrap_or(advance.entries.len());
@@ -484,7 +487,8 @@ impl Brain {
             | Entry::Join { .. }
             | Entry::Pin(_)
             | Entry::Blind { .. }
-            | Entry::Lowered { .. } => return,
+            | Entry::Lowered { .. }
+            | Entry::TurnedAway { .. } => return,
         }
         correlator.flush(out);
     }

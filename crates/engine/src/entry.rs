@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use foghorn_eval::intake::TurnedAway;
 use foghorn_model::{Change, IncidentId, Offset, OutsideAlert, Partition, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,11 @@ pub enum Entry {
         offset: Offset,
         /// The stamp that holds.
         stamp: Timestamp,
+    },
+    /// Series that were turned away, since there were as many as the bound allows.
+    TurnedAway {
+        /// Which, where, and for how long.
+        decisions: Vec<TurnedAway>,
     },
     /// How far the partitions had been read when the ticks behind it closed: (partition, next
     /// offset, watermark). Samples that ran ahead of their stamps count in this watermark: nothing

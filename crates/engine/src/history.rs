@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_eval::alerts::ActiveAlert;
+use foghorn_eval::intake::TurnedAway;
 use foghorn_model::{
     AlertState, Labels, MatchKind, Offset, Partition, Reason, RuleId, Signal, Timestamp,
     Transition, TransitionKind,
@@ -48,6 +49,8 @@ pub struct History {
     pub blind: BTreeMap<Partition, Vec<(Timestamp, Timestamp)>>,
     /// Stamps that were lowered, and mattered.
     pub lowered: BTreeMap<(Partition, Offset), Timestamp>,
+    /// Series that were turned away, per partition.
+    pub turned_away: BTreeMap<Partition, Vec<TurnedAway>>,
     /// The highest position that the log holds for each partition.
     pub positions: BTreeMap<Partition, Offset>,
     /// Per partition: (watermark, position) as time went on.
@@ -113,6 +116,13 @@ impl History {
                 stamp,
             } => {
                 self.lowered.insert((*partition, *offset), *stamp);
+            }
+            Entry::TurnedAway { decisions } => {
+                for decision in decisions {
+                    self.reach(decision.partition, decision.offset + 1);
+                    let known = self.turned_away.entry(decision.partition).or_default();
+                    known.push(*decision);
+                }
             }
             // The ends of removed rules' alerts close nobody's tick.
             Entry::Tick { group, signals, .. } if *group == GroupKey::nobody() => {

@@ -164,6 +164,7 @@ impl Running {
                 },
                 max_skew_ms: config.time.max_skew.0,
                 settle_ms: config.time.settle.0,
+                max_series: config.limits.max_series,
                 state_dir: beside(&path, &config.state_dir),
                 external_labels: config.external_labels.clone().into_iter().collect(),
                 rule_files: loaded.files,

@@ -4,6 +4,8 @@
 //! it, asks [`SampleSink::series`] for that key, and only when the key is unknown builds the
 //! labels and calls [`SampleSink::define`]. Nothing is allocated for a known series.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::alert::OutsideAlert;
 use crate::change::Change;
 use crate::labels::Labels;
@@ -14,6 +16,21 @@ use crate::time::Timestamp;
 /// series; one key always leads to the same labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesKey(pub u128);
+
+impl Serialize for SeriesKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:032x}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for SeriesKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
 
 /// A sink's dense handle of a series, valid until the next [`SampleSink::series`] call for
 /// another record.

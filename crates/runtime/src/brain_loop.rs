@@ -165,6 +165,15 @@ impl BrainLoop {
                 }
             }
         }
+        let turned_away: Vec<_> = workers
+            .iter_mut()
+            .flat_map(|worker| worker.intake.take_turned_away())
+            .collect();
+        if !turned_away.is_empty() {
+            entries.push(Entry::TurnedAway {
+                decisions: turned_away,
+            });
+        }
         let core = self.brain.core();
         if !(0..core.catalog().rules.groups.len()).any(|group| core.is_replayed(group))
             && let Some((catalog, files)) = self.reload.take()

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foghorn_eval::clock::{PartitionClock, TimeRules};
-use foghorn_eval::intake::{Intake, Said};
+use foghorn_eval::intake::{Intake, Said, TurnedAway};
 use foghorn_eval::shard::Shard;
 use foghorn_ingest::{Feeder, Raw};
 use foghorn_model::{Offset, Partition, Refusal, Timestamp};
@@ -48,6 +48,8 @@ pub(crate) struct WorkerState {
     pub(crate) bytes: u64,
     /// Stamps that the log holds, for records that are read again.
     pub(crate) lowered: BTreeMap<(Partition, Offset), Timestamp>,
+    /// What the log has decided of each partition's new series, and up to where.
+    pub(crate) turned_away: BTreeMap<Partition, (Offset, Vec<TurnedAway>)>,
     rings: Rings,
     /// The partition of the last record, where its facts say already that it is being read.
     fresh: Option<Partition>,
@@ -95,6 +97,9 @@ impl WorkerState {
     /// Reads a partition from here on.
     pub(crate) fn join(&mut self, partition: Partition, clock: PartitionClock, now: Timestamp) {
         self.intake.join(partition, clock);
+        if let Some((settled, decisions)) = self.turned_away.remove(&partition) {
+            self.intake.turn_away(partition, settled, decisions);
+        }
         self.facts.insert(
             partition,
             Facts {
@@ -204,6 +209,7 @@ impl Hub {
                 refusals: BTreeMap::new(),
                 bytes: 0,
                 lowered: BTreeMap::new(),
+                turned_away: BTreeMap::new(),
                 rings,
                 fresh: None,
                 called: (Timestamp::MIN, 0),

@@ -15,7 +15,7 @@ use foghorn_engine::sequencer::Patience;
 use foghorn_engine::{Brain, Command, Entry, History, Pin, RuleFile, View};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::clock::PartitionClock;
-use foghorn_eval::intake::Intake;
+use foghorn_eval::intake::{Intake, TurnedAway};
 use foghorn_eval::shard::Shard;
 use foghorn_ingest::{Feeder, KafkaConfig, SourceConfig};
 use foghorn_kafka::{Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer};
@@ -71,6 +71,8 @@ pub struct LiveConfig {
     pub max_skew_ms: i64,
     /// A start with some partition read elsewhere is given up after so long, in milliseconds.
     pub settle_ms: i64,
+    /// Series that one worker may know; further ones are turned away.
+    pub max_series: usize,
     /// Where the signal log and the outbox live.
     pub state_dir: PathBuf,
     /// Labels for templates.
@@ -247,6 +249,11 @@ impl Live {
             None => frontier.start.map(|(origin, _)| origin),
         };
         let history = brain.recover(&entries, begin.unwrap_or(Timestamp::MIN));
+        for worker in &mut hub.lock_all() {
+            worker.intake.bound_series(config.max_series);
+            worker.lowered.clone_from(&history.lowered);
+            worker.turned_away = turned_away(&history);
+        }
         catch_up(&mut lock(&outbox), &view)?;
         let mut first_entries = Vec::new();
 
@@ -316,9 +323,6 @@ impl Live {
             state.hand_over();
         }
 
-        for worker in &mut hub.lock_all() {
-            worker.lowered.clone_from(&history.lowered);
-        }
         let mut workers = Vec::new();
         for (index, consumer) in consumers.into_iter().enumerate() {
             let worker = KafkaWorker {
@@ -492,4 +496,13 @@ pub(crate) fn pins_of(history: &History, partition: Partition) -> Vec<(Offset, T
         .filter(|pin| pin.partition == partition)
         .map(|pin| (pin.offset, pin.tick))
         .collect()
+}
+
+/// What the log has decided of each partition's new series, and up to where it has decided.
+fn turned_away(history: &History) -> BTreeMap<Partition, (Offset, Vec<TurnedAway>)> {
+    let decided = |(partition, settled): (&Partition, &Offset)| {
+        let decisions = history.turned_away.get(partition).cloned();
+        (*partition, (*settled, decisions.unwrap_or_default()))
+    };
+    history.positions.iter().map(decided).collect()
 }

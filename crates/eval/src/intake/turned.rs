@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use foghorn_model::{Offset, Partition, SeriesKey, Timestamp};
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 /// For how long a series is turned away, in milliseconds of its partition's event time.
 pub const TURNED_AWAY_MS: i64 = 600_000;
 
 /// The decision that a series is turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnedAway {
     /// In which partition.
     pub partition: Partition,

@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     /// Consumer clients, each on a thread of its own.
     pub(crate) workers: usize,
+    /// Bounds on what is kept.
+    pub(crate) limits: LimitConfig,
     /// Waiting times.
     pub(crate) time: TimeConfig,
     /// Labels for templates.
@@ -69,6 +71,7 @@ impl Default for Config {
             state_dir: PathBuf::from("foghorn-state"),
             workers: 1,
             time: TimeConfig::default(),
+            limits: LimitConfig::default(),
             external_labels: BTreeMap::new(),
             log: LogConfig::default(),
         }
@@ -163,6 +166,22 @@ impl Default for TimeConfig {
             max_stall: Span(120_000),
             max_skew: Span(600_000),
             settle: Span(20_000),
+        }
+    }
+}
+
+/// Bounds on what is kept.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitConfig {
+    /// Series that one worker may know; further ones are turned away.
+    pub(crate) max_series: usize,
+}
+
+impl Default for LimitConfig {
+    fn default() -> Self {
+        Self {
+            max_series: 2_000_000,
         }
     }
 }
