@@ -1,5 +1,6 @@
 //! Telemetry by HTTP: checked, then queued for the worker that reads it.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foghorn_http::{Accepted, Declined, Intake};
@@ -10,18 +11,22 @@ use foghorn_model::{
 use foghorn_runtime::HttpQueue;
 use foghorn_wire::{DecodeOptions, Decoder, Format};
 
+/// Series and streams whose labels were found good and need no second look. With more of them the
+/// look is taken again.
+const MAX_KNOWN: usize = 1 << 20;
+
 /// See the module's text. The queue is in memory: what was taken and not yet decided on is lost
 /// with the process.
 pub(crate) struct Receivers {
     queue: Arc<HttpQueue>,
-    decoder: Mutex<Decoder>,
+    check: Mutex<(Decoder, Checked)>,
 }
 
 impl Receivers {
     pub(crate) fn new(queue: Arc<HttpQueue>, options: DecodeOptions) -> Self {
         Self {
             queue,
-            decoder: Mutex::new(Decoder::new(options)),
+            check: Mutex::new((Decoder::new(options), Checked::default())),
         }
     }
 }
@@ -33,43 +38,71 @@ impl Intake for Receivers {
         body: Vec<u8>,
         received: Timestamp,
     ) -> Result<Accepted, Declined> {
-        let mut checked = Checked::default();
-        self.decoder
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .decode(format, &body, received, &mut checked)
-            .map_err(Declined::Refused)?;
-        if self.queue.offer(format, body, received) {
-            Ok(Accepted {
+        let accepted = {
+            let mut check = self.check.lock().unwrap_or_else(PoisonError::into_inner);
+            let (decoder, checked) = &mut *check;
+            checked.begin();
+            decoder
+                .decode(format, &body, received, checked)
+                .map_err(Declined::Refused)?;
+            Accepted {
+                samples: checked.samples,
                 rejected: checked.rejected,
-                message: checked.first.map(|r| r.detail).unwrap_or_default(),
-            })
+                message: checked.first.take().map(|r| r.detail).unwrap_or_default(),
+            }
+        };
+        if self.queue.offer(format, body, received) {
+            Ok(accepted)
         } else {
             Err(Declined::Busy { retry_after_s: 1 })
         }
     }
 }
 
-/// Counts what cannot be used, and forgets everything else.
+/// Counts what can be used and what cannot, and forgets everything but whose labels are good.
 #[derive(Debug, Default)]
 struct Checked {
+    samples: u64,
     rejected: u64,
     first: Option<Refusal>,
+    /// Never iterated.
+    known: HashSet<SeriesKey>,
+}
+
+impl Checked {
+    /// Begins a body.
+    fn begin(&mut self) {
+        (self.samples, self.rejected, self.first) = (0, 0, None);
+        if self.known.len() > MAX_KNOWN {
+            self.known.clear();
+        }
+    }
+
+    fn known(&self, key: SeriesKey) -> Option<SeriesRef> {
+        self.known.contains(&key).then_some(SeriesRef::UNNAMED)
+    }
+
+    fn learn(&mut self, key: SeriesKey) -> SeriesRef {
+        self.known.insert(key);
+        SeriesRef::UNNAMED
+    }
 }
 
 impl SampleSink for Checked {
-    fn series(&mut self, _: SeriesKey) -> Option<SeriesRef> {
-        Some(SeriesRef::UNNAMED)
+    fn series(&mut self, key: SeriesKey) -> Option<SeriesRef> {
+        self.known(key)
     }
-    fn define(&mut self, _: SeriesKey, _: Labels, _: SeriesKind) -> SeriesRef {
-        SeriesRef::UNNAMED
+    fn define(&mut self, key: SeriesKey, _: Labels, _: SeriesKind) -> SeriesRef {
+        self.learn(key)
     }
-    fn sample(&mut self, _: SeriesRef, _: Timestamp, _: f64) {}
-    fn stream(&mut self, _: SeriesKey) -> Option<SeriesRef> {
-        Some(SeriesRef::UNNAMED)
+    fn sample(&mut self, _: SeriesRef, _: Timestamp, _: f64) {
+        self.samples += 1;
     }
-    fn define_stream(&mut self, _: SeriesKey, _: Labels) -> SeriesRef {
-        SeriesRef::UNNAMED
+    fn stream(&mut self, key: SeriesKey) -> Option<SeriesRef> {
+        self.known(key)
+    }
+    fn define_stream(&mut self, key: SeriesKey, _: Labels) -> SeriesRef {
+        self.learn(key)
     }
     fn log(&mut self, _: SeriesRef, _: &LogRecord<'_>) {}
     fn change(&mut self, _: Change) {}
@@ -77,5 +110,37 @@ impl SampleSink for Checked {
     fn refuse(&mut self, refusal: Refusal) {
         self.rejected += 1;
         self.first.get_or_insert(refusal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bodies: &[&str], expect: &str) {
+        let queue = Arc::new(HttpQueue::new(1 << 20));
+        let receivers = Receivers::new(queue, DecodeOptions::default());
+        let mut got = Vec::new();
+        for body in bodies {
+            let offered =
+                receivers.offer(Format::JsonMetrics, body.as_bytes().to_vec(), Timestamp(0));
+            got.push(match offered {
+                Ok(accepted) => format!("{}+{}", accepted.samples, accepted.rejected),
+                Err(Declined::Refused(refusal)) => refusal.code.to_owned(),
+                Err(Declined::Busy { .. }) => "busy".to_owned(),
+            });
+        }
+        assert_eq!(got.join(" "), expect);
+    }
+
+    #[test]
+    fn what_can_be_used_is_counted() {
+        let good = r#"{"name":"up","value":1,"ts":1}"#;
+        let nameless = r#"{"value":1,"ts":1}"#;
+        check(&[good, good], "1+0 1+0");
+        check(
+            &[&format!("{good}\n{good}\n{nameless}"), nameless],
+            "2+1 no_name",
+        );
     }
 }

@@ -127,11 +127,20 @@ impl Running {
         let properties = properties(&config, &path)?;
         let reads_kafka = !config.sources.is_empty();
         let mut sources = config.sources;
+        let decode = foghorn_wire::DecodeOptions {
+            // The door bounds bodies already, and says so.
+            max_record_bytes: config
+                .receivers
+                .decode
+                .max_record_bytes
+                .max(config.http.max_decompressed_bytes),
+            ..config.receivers.decode.clone()
+        };
         let http = config.receivers.enabled.then(|| {
             let queue = Arc::new(HttpQueue::new(config.receivers.queue_bytes));
             let source = SourceConfig {
                 allowed_lateness: Some(config.receivers.allowed_lateness),
-                decode: config.receivers.decode.clone(),
+                decode: decode.clone(),
                 ..SourceConfig::of("http", Format::OtlpMetricsProto)
             };
             sources.push(source);
@@ -213,10 +222,7 @@ impl Running {
         let api = Api {
             readiness: readiness.clone(),
             intake: http.map(|(queue, _)| -> Arc<dyn foghorn_http::Intake> {
-                Arc::new(crate::receive::Receivers::new(
-                    queue,
-                    config.receivers.decode,
-                ))
+                Arc::new(crate::receive::Receivers::new(queue, decode))
             }),
             commands: Some(Arc::new(Orders(live.handle()))),
             reload: Some(Arc::new(move || {

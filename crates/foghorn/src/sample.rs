@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use foghorn_ingest::suggest::{self, Suggestion};
 use foghorn_ingest::{FileSpec, Records, SourceConfig, Specimen};
 use foghorn_kafka::{Peek, PeekFrom, Properties, RdAdmin};
@@ -15,7 +15,7 @@ use foghorn_runtime::clock;
 use foghorn_wire::{Compression, DecodeOptions, Format};
 
 use crate::args::{From, Output, SampleArgs, Source, SourceArgs};
-use crate::config::{Config, load};
+use crate::config::{Config, explain, load};
 use crate::out::{Failure, complain, say};
 
 /// A topic that shows nothing for so long is not waited for.
@@ -164,7 +164,10 @@ fn show(taken: &Taken, preset: Option<&str>, args: &SampleArgs) {
 /// The default options, and a preset.
 fn with_preset(preset: &str) -> anyhow::Result<DecodeOptions> {
     let options = serde_json::json!({"json_logs": {"preset": preset}});
-    serde_json::from_value(options).with_context(|| format!("preset {preset:?}"))
+    serde_json::from_value(options).map_err(|error| {
+        let (message, hint) = explain(&error.to_string());
+        anyhow!("preset: {message}: {}", hint.unwrap_or_default())
+    })
 }
 
 fn file(args: &SampleArgs) -> Result<Taken, Failure> {

@@ -28,6 +28,8 @@ pub trait Intake: Send + Sync {
 /// A body was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
+    /// Samples in it that can be used.
+    pub samples: u64,
     /// Samples or records in it that cannot be used.
     pub rejected: u64,
     /// Why they cannot; empty where there are none.

@@ -11,18 +11,20 @@ use crate::reply::with_body;
 
 /// Whether a format's answers are JSON.
 fn is_json(format: Format) -> bool {
-    matches!(format, Format::OtlpMetricsJson | Format::OtlpLogsJson)
+    matches!(
+        format,
+        Format::OtlpMetricsJson | Format::OtlpLogsJson | Format::OtlpTracesJson
+    )
 }
 
 /// The body was taken; what of it could not be used is a partial success.
 pub(crate) fn accepted(format: Format, accepted: &Accepted) -> Response {
     let partial = accepted.rejected > 0 || !accepted.message.is_empty();
     if is_json(format) {
-        let metrics = format == Format::OtlpMetricsJson;
-        let key = if metrics {
-            "rejectedDataPoints"
-        } else {
-            "rejectedLogRecords"
+        let key = match format {
+            Format::OtlpMetricsJson => "rejectedDataPoints",
+            Format::OtlpLogsJson => "rejectedLogRecords",
+            _ => "rejectedSpans",
         };
         let success = json!({key: accepted.rejected.to_string(), "errorMessage": accepted.message});
         let body = if partial {
@@ -32,7 +34,7 @@ pub(crate) fn accepted(format: Format, accepted: &Accepted) -> Response {
         };
         return with_body(StatusCode::OK, "application/json", body.to_string());
     }
-    // Both responses have the partial success in field 1, and in it the number and the message.
+    // All three responses have the partial success in field 1, and in it the number and the message.
     let mut body = Vec::new();
     if partial {
         let mut success = Vec::new();

@@ -1,7 +1,11 @@
-//! Receivers of telemetry: OTLP/HTTP, Prometheus remote write 1.0, change events.
+//! Receivers of telemetry: OTLP/HTTP here, Prometheus remote write, change events and alerts in
+//! files of their own.
 //!
 //! Only what a body is called and how it is packed is judged here; what is in it is the intake's
 //! business. Success is said only after the intake has it for good.
+
+mod events;
+mod remote_write;
 
 use std::sync::Arc;
 
@@ -14,8 +18,11 @@ use foghorn_wire::{Compression, Format};
 use crate::body::{self, BodyError};
 use crate::hooks::{Accepted, Declined};
 use crate::otlp;
-use crate::reply::{failure, retry_after, success, with_body};
+use crate::reply::retry_after;
 use crate::server::Shared;
+
+pub(crate) use events::{alerts, changes};
+pub(crate) use remote_write::remote_write;
 
 /// What became of a body.
 enum Outcome {
@@ -34,6 +41,7 @@ impl Outcome {
         match self {
             Self::Accepted(_) => "accepted",
             Self::Busy(_) => "busy",
+            Self::Refused(StatusCode::PAYLOAD_TOO_LARGE, _) => "too_large",
             Self::Refused(status, _) if status.is_server_error() => "failed",
             Self::Refused(..) => "refused",
         }
@@ -70,6 +78,21 @@ pub(crate) async fn otlp_logs(
     .await
 }
 
+/// `POST /v1/traces`: of traces, who calls whom.
+pub(crate) async fn otlp_traces(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    otlp(
+        &shared,
+        [Format::OtlpTracesProto, Format::OtlpTracesJson],
+        &headers,
+        body,
+    )
+    .await
+}
+
 async fn otlp(
     shared: &Shared,
     [proto, json]: [Format; 2],
@@ -83,14 +106,11 @@ async fn otlp(
             let error = format!(
                 "content type {other:?} is neither application/x-protobuf nor application/json"
             );
+            shared.meter.outcome(proto, "refused");
             return otlp::failed(None, StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
         }
     };
-    let outcome = match plain_or_gzip(headers) {
-        Ok(compression) => take(shared, format, compression, headers, body).await,
-        Err(outcome) => outcome,
-    };
-    match outcome {
+    match take(shared, format, packing(headers), headers, body).await {
         Outcome::Accepted(accepted) => otlp::accepted(format, &accepted),
         Outcome::Refused(status, error) => otlp::failed(Some(format), status, &error),
         Outcome::Busy(seconds) => {
@@ -104,99 +124,25 @@ async fn otlp(
     }
 }
 
-/// `POST /api/v1/write`: remote write 1.0. Where there is no room the answer is 503, not 429:
-/// Prometheus tries again after every 5xx, but after a 429 only with `retry_on_http_429`, which is
-/// off by default; without it the samples would be lost.
-pub(crate) async fn remote_write(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let (media, parameters) = body::media_type(&headers);
-    let outcome =
-        if media != "application/x-protobuf" || parameters.contains("io.prometheus.write.v2") {
-            Outcome::unsupported("send remote write 1.0 (application/x-protobuf)")
-        } else if body::encoding(&headers) != "snappy" {
-            Outcome::unsupported("remote write 1.0 is packed with snappy (its block format)")
-        } else {
-            take(
-                &shared,
-                Format::RemoteWrite1,
-                Compression::Snappy,
-                &headers,
-                body,
-            )
-            .await
-        };
-    match outcome {
-        Outcome::Accepted(_) => {
-            let mut done = Response::new(Body::empty());
-            *done.status_mut() = StatusCode::NO_CONTENT;
-            done
-        }
-        Outcome::Refused(status, error) => {
-            with_body(status, "text/plain; charset=utf-8", error + "\n")
-        }
-        Outcome::Busy(seconds) => {
-            let busy = with_body(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "text/plain; charset=utf-8",
-                "no room at the moment\n",
-            );
-            retry_after(busy, seconds)
-        }
-    }
+/// How a body is packed; how it may be.
+fn packing(headers: &HeaderMap) -> Result<Compression, Outcome> {
+    let name = body::encoding(headers);
+    name.parse()
+        .map_err(|error| Outcome::unsupported(format!("content encoding: {error}")))
 }
 
-/// `POST /api/v1/changes`: change events, as JSON.
-pub(crate) async fn changes(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let media = body::media_type(&headers).0;
-    let json =
-        media == "application/x-ndjson" || media == "application/json" || media.ends_with("+json");
-    let outcome = match plain_or_gzip(&headers) {
-        _ if !json => Outcome::unsupported(format!("content type {media:?} is not JSON")),
-        Ok(compression) => take(&shared, Format::Changes, compression, &headers, body).await,
-        Err(outcome) => outcome,
-    };
-    match outcome {
-        Outcome::Accepted(accepted) => success(
-            &serde_json::json!({"rejected": accepted.rejected, "message": accepted.message}),
-        ),
-        Outcome::Refused(status, error) => failure(status, "bad_data", &error),
-        Outcome::Busy(seconds) => {
-            let busy = failure(
-                StatusCode::TOO_MANY_REQUESTS,
-                "busy",
-                "no room at the moment; come again",
-            );
-            retry_after(busy, seconds)
-        }
-    }
-}
-
-fn plain_or_gzip(headers: &HeaderMap) -> Result<Compression, Outcome> {
-    match body::encoding(headers).as_str() {
-        "" | "identity" => Ok(Compression::None),
-        "gzip" => Ok(Compression::Gzip),
-        other => Err(Outcome::unsupported(format!(
-            "content encoding {other:?} is neither gzip nor identity"
-        ))),
-    }
-}
-
-/// Reads, unpacks and hands over one body.
+/// Reads, unpacks and hands over one body, and counts what became of it.
 async fn take(
     shared: &Shared,
     format: Format,
-    compression: Compression,
+    packing: Result<Compression, Outcome>,
     headers: &HeaderMap,
     body: Body,
 ) -> Outcome {
-    let outcome = hand_over(shared, format, compression, headers, body).await;
+    let outcome = match packing {
+        Ok(compression) => hand_over(shared, format, compression, headers, body).await,
+        Err(outcome) => outcome,
+    };
     shared.meter.outcome(format, outcome.name());
     outcome
 }
@@ -247,7 +193,15 @@ async fn hand_over(
             } else {
                 StatusCode::BAD_REQUEST
             };
-            Outcome::Refused(status, format!("{}: {}", refusal.code, refusal.detail))
+            let named = if large {
+                " (http.max_decompressed_bytes)"
+            } else {
+                ""
+            };
+            Outcome::Refused(
+                status,
+                format!("{}: {}{named}", refusal.code, refusal.detail),
+            )
         }
         Err(error) => Outcome::Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
@@ -257,7 +211,7 @@ fn unread(error: BodyError, bound: usize) -> Outcome {
     match error {
         BodyError::TooLarge => Outcome::Refused(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the bound is {bound} bytes"),
+            format!("the bound is {bound} bytes (http.max_body_bytes)"),
         ),
         BodyError::TooSlow => {
             Outcome::Refused(StatusCode::REQUEST_TIMEOUT, "it came too slowly".to_owned())

@@ -44,7 +44,7 @@ pub struct Found {
     pub samples: u64,
     /// Log records.
     pub logs: u64,
-    /// Changes, alerts and edges of the service graph.
+    /// Changes, alerts, spans and edges of the service graph.
     pub others: u64,
 }
 
@@ -114,6 +114,12 @@ fn by_headers(headers: &[(String, Vec<u8>)]) -> Option<Suggestion> {
         suggestion("remote_write_2", reason)
     } else if media.contains("prometheus.WriteRequest") {
         suggestion("remote_write_1", reason)
+    } else if media == "application/x-protobuf" && header("content-encoding") == Some(b"snappy") {
+        // OTLP's senders pack with gzip or zstd, and not into snappy's blocks.
+        suggestion(
+            "remote_write_1",
+            format!("{reason}, in snappy, as of remote write"),
+        )
     } else {
         None
     }
@@ -332,6 +338,12 @@ impl SampleSink for Tally {
     fn alert(&mut self, _: OutsideAlert) {
         self.found.others += 1;
     }
+    fn edge(&mut self, _: &str, _: &str) {
+        self.found.others += 1;
+    }
+    fn witness(&mut self, _: Timestamp) {
+        self.found.others += 1;
+    }
     fn refuse(&mut self, refusal: Refusal) {
         self.refused.get_or_insert(refusal);
     }
@@ -405,6 +417,12 @@ mod tests {
         };
         let media = b"application/x-protobuf;proto=prometheus.WriteRequest";
         let found = of(&specimen(&[("Content-Type", media)], b"{}")).unwrap();
+        assert_eq!(found.format, Format::RemoteWrite1);
+        let headers: &[(&str, &[u8])] = &[
+            ("content-type", b"application/x-protobuf"),
+            ("content-encoding", b"snappy"),
+        ];
+        let found = of(&specimen(headers, b"\x0a")).unwrap();
         assert_eq!(found.format, Format::RemoteWrite1);
         assert!(
             of(&specimen(&[], b"\x0a\x01"))

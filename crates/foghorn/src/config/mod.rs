@@ -13,6 +13,7 @@ use foghorn_http::HttpConfig;
 use foghorn_ingest::{KafkaConfig, SourceConfig, Span};
 use foghorn_rules::{Diagnostic, LoadOptions, Slots, diagnostic};
 use foghorn_runtime::StartFrom;
+use foghorn_wire::{ChangeMapping, Format, JsonLogMapping, JsonMetricMapping};
 use serde::Deserialize;
 
 pub(crate) use layers::load;
@@ -275,6 +276,33 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
                 "add `topics: [..]` or `topic_regex: ^..`",
             );
         }
+        let mappings = [
+            (
+                "json_logs",
+                source.format == Format::JsonLogs,
+                source.decode.json_logs != JsonLogMapping::default(),
+            ),
+            (
+                "json_metrics",
+                source.format == Format::JsonMetrics,
+                source.decode.json_metrics != JsonMetricMapping::default(),
+            ),
+            (
+                "change",
+                source.format == Format::Changes,
+                source.decode.change != ChangeMapping::default(),
+            ),
+        ];
+        for (key, _, _) in mappings.iter().filter(|(_, used, set)| *set && !used) {
+            problem(
+                key,
+                format!(
+                    "source {:?} is {}, and never looks at decode.{key}",
+                    source.name, source.format
+                ),
+                "give the source the format that its records have",
+            );
+        }
         if source
             .topic_regex
             .as_ref()
@@ -305,7 +333,7 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
 }
 
 /// An unknown name's error says what was meant.
-fn explain(error: &str) -> (String, Option<String>) {
+pub(crate) fn explain(error: &str) -> (String, Option<String>) {
     // The place is shown otherwise.
     let error = error.split(" at line ").next().unwrap_or(error);
     if let Some((given, hint)) = unknown_format(error) {
@@ -435,6 +463,26 @@ mod tests {
         check_source(
             "format: json_logs, decode: {json_logs: {timestamp: [t, /a/b]}}",
             "",
+        );
+        check_source(
+            "format: json_logs, decode: {json_logs: {preset: fluentbit, line: object}}",
+            "",
+        );
+        check_source(
+            "format: json_logs, dedup: {field: [event_id, /meta/id], window: 5m, max_ids: 1000}",
+            "",
+        );
+        check_source(
+            "format: json_logs, decode: {json_logs: {preset: fluent}}",
+            "3:76: unknown value `fluent` (did you mean `fluentbit`?)",
+        );
+        check_source(
+            "format: json_logs, dedup: {fields: id}",
+            "3:55: unknown key `fields` (did you mean `field`?)",
+        );
+        check_source(
+            "format: json_metrics, decode: {json_logs: {preset: ecs}}",
+            "3:59: source \"m\" is json_metrics, and never looks at decode.json_logs (give the source the format that its records have)",
         );
         check_source(
             "format: json_log",

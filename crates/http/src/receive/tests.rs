@@ -109,14 +109,13 @@ async fn otlp_is_answered_in_its_own_encoding() {
         (answer.header("content-type"), answer.text()),
         ("application/json", "{}".to_owned())
     );
-    check(
-        "POST /v1/logs",
-        PROTO,
-        b"",
-        200,
-        Some((Format::OtlpLogsProto, b"")),
-    )
-    .await;
+    for (request, headers, format) in [
+        ("POST /v1/logs", PROTO, Format::OtlpLogsProto),
+        ("POST /v1/traces", PROTO, Format::OtlpTracesProto),
+        ("POST /v1/traces", JSON, Format::OtlpTracesJson),
+    ] {
+        check(request, headers, b"", 200, Some((format, b""))).await;
+    }
     check(
         "POST /v1/metrics",
         JSON,
@@ -139,7 +138,12 @@ async fn gzip_is_unpacked() {
     )
     .await;
     check("POST /v1/metrics", &headers, b"not gzip", 400, None).await;
-    check("POST /v1/metrics", &headers, &gzip(&[0; 2001]), 413, None).await;
+    let answer = check("POST /v1/metrics", &headers, &gzip(&[0; 2001]), 413, None).await;
+    assert!(
+        answer.text().contains("2000 (http.max_decompressed_bytes)"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[tokio::test]
@@ -177,12 +181,18 @@ async fn what_is_too_large_is_not_taken() {
     check("POST /v1/metrics", PROTO, &[0; 1001], 413, None).await;
     let chunked = format!("{PROTO}Transfer-Encoding: chunked\r\n");
     let body = [b"7d0\r\n".as_slice(), &[0; 2000], b"\r\n0\r\n\r\n"].concat();
-    check("POST /v1/metrics", &chunked, &body, 413, None).await;
+    let answer = check("POST /v1/metrics", &chunked, &body, 413, None).await;
+    assert!(
+        answer.text().contains("1000 bytes (http.max_body_bytes)"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[tokio::test]
 async fn a_partial_success_says_what_is_wrong() {
     let partial = Accepted {
+        samples: 12,
         rejected: 300,
         message: "late".to_owned(),
     };
@@ -194,6 +204,7 @@ async fn a_partial_success_says_what_is_wrong() {
     for (path, key) in [
         ("/v1/metrics", "rejectedDataPoints"),
         ("/v1/logs", "rejectedLogRecords"),
+        ("/v1/traces", "rejectedSpans"),
     ] {
         let (answer, _) = send(Ok(partial.clone()), &format!("POST {path}"), JSON, b"{}").await;
         let expect = serde_json::json!({"partialSuccess": {key: "300", "errorMessage": "late"}});
@@ -257,33 +268,102 @@ fn snappy(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn remote_write_is_version_1() {
+async fn the_content_type_tells_remote_writes_version() {
     let path = "POST /api/v1/write";
-    let answer = check(
-        path,
-        WRITE,
-        &snappy(b"series"),
-        204,
-        Some((Format::RemoteWrite1, b"series")),
-    )
-    .await;
-    assert!(answer.body.is_empty());
-    check(path, WRITE, b"\xff\xff\xff\xff\xff", 400, None).await;
-    check(path, PROTO, b"series", 415, None).await;
-    let v2 = WRITE.replace(
-        "x-protobuf",
-        "x-protobuf;proto=io.prometheus.write.v2.Request",
-    );
-    check(path, &v2, &snappy(b"x"), 415, None).await;
-    let v1 = WRITE.replace("x-protobuf", "x-protobuf;proto=prometheus.WriteRequest");
+    let typed = |proto: &str| WRITE.replace("x-protobuf", &format!("x-protobuf;proto={proto}"));
+    for (headers, format) in [
+        (WRITE.to_owned(), Format::RemoteWrite1),
+        (typed("prometheus.WriteRequest"), Format::RemoteWrite1),
+    ] {
+        let offered = Some((format, &b"series"[..]));
+        let answer = check(path, &headers, &snappy(b"series"), 204, offered).await;
+        assert!(answer.body.is_empty());
+    }
     check(
         path,
-        &v1,
+        &typed("io.prometheus.write.v3.Request"),
         &snappy(b"x"),
-        204,
-        Some((Format::RemoteWrite1, b"x")),
+        415,
+        None,
     )
     .await;
+    check(
+        path,
+        &WRITE.replace("x-protobuf", "json"),
+        &snappy(b"x"),
+        415,
+        None,
+    )
+    .await;
+    check(path, PROTO, b"series", 415, None).await;
+    check(path, WRITE, b"\xff\xff\xff\xff\xff", 400, None).await;
+}
+
+/// What remote write is told of a body, and how many samples were written.
+async fn check_written(intake: Result<Accepted, Declined>, status: u16, text: &str, samples: &str) {
+    let (answer, _) = send(intake, "POST /api/v1/write", WRITE, &snappy(b"x")).await;
+    let counts = ["samples", "histograms", "exemplars"].map(|what| {
+        answer
+            .header(&format!("X-Prometheus-Remote-Write-{what}-Written"))
+            .to_owned()
+    });
+    assert_eq!(
+        (answer.status, answer.text(), counts),
+        (
+            status,
+            text.to_owned(),
+            [samples, "0", "0"].map(str::to_owned)
+        )
+    );
+}
+
+#[tokio::test]
+async fn remote_write_hears_how_much_was_written() {
+    let taken = |samples, rejected, message: &str| Accepted {
+        samples,
+        rejected,
+        message: message.to_owned(),
+    };
+    check_written(Ok(taken(7, 0, "")), 204, "", "7").await;
+    check_written(
+        Ok(taken(7, 2, "a series without __name__")),
+        400,
+        "2 refused; the first: a series without __name__; the others were taken\n",
+        "7",
+    )
+    .await;
+    let refused = Declined::Refused(Refusal::new("truncated", "ends at byte 12"));
+    check_written(Err(refused), 400, "truncated: ends at byte 12\n", "0").await;
+}
+
+#[tokio::test]
+async fn alerts_are_answered_as_alertmanager_does() {
+    let path = "POST /api/v2/alerts";
+    let answer = check(path, JSON, b"[]", 200, Some((Format::Alerts, b"[]"))).await;
+    assert!(answer.body.is_empty());
+    check(path, PROTO, b"[]", 415, None).await;
+    check("GET /api/v2/alerts", "", b"", 405, None).await;
+    let partial = Accepted {
+        rejected: 1,
+        message: "an alert without the label alertname".to_owned(),
+        ..Accepted::default()
+    };
+    let (answer, _) = send(Ok(partial), path, JSON, b"[]").await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (
+            400,
+            "1 refused; the first: an alert without the label alertname".into()
+        )
+    );
+    let refused = Err(Declined::Refused(Refusal::new("bad_json", "at byte 3")));
+    let (answer, _) = send(refused, path, JSON, b"[").await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (400, "bad_json: at byte 3".into())
+    );
+    let (answer, _) = send(Err(Declined::Busy { retry_after_s: 1 }), path, JSON, b"[]").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
 }
 
 #[tokio::test]
@@ -321,6 +401,17 @@ async fn what_came_is_counted() {
     api.intake = Some(Arc::new(Desk(Mutex::default(), Ok(Accepted::default()))));
     let door = Door::open(api).await;
     door.ask("POST /v1/metrics", PROTO, b"12345").await;
+    let large = format!("{PROTO}Content-Encoding: identity\r\n");
+    door.ask("POST /v1/metrics", &large, &vec![0; (16 << 20) + 1])
+        .await;
+    door.ask("POST /v1/metrics", "Content-Type: text/xml\r\n", b"")
+        .await;
+    door.ask(
+        "POST /v1/metrics",
+        &format!("{PROTO}Content-Encoding: br\r\n"),
+        b"",
+    )
+    .await;
     door.ask(
         "POST /v1/metrics",
         &format!("{PROTO}Content-Encoding: gzip\r\n"),
@@ -332,7 +423,8 @@ async fn what_came_is_counted() {
         .unwrap();
     for line in [
         "foghorn_http_received_total{format=\"otlp_metrics_proto\",outcome=\"accepted\"} 1",
-        "foghorn_http_received_total{format=\"otlp_metrics_proto\",outcome=\"refused\"} 1",
+        "foghorn_http_received_total{format=\"otlp_metrics_proto\",outcome=\"refused\"} 3",
+        "foghorn_http_received_total{format=\"otlp_metrics_proto\",outcome=\"too_large\"} 1",
         "foghorn_http_received_bytes_total{format=\"otlp_metrics_proto\"} 5",
     ] {
         assert!(text.contains(line), "{line} in\n{text}");

@@ -36,6 +36,11 @@ pub struct Finding {
     pub alerts: Vec<OutsideAlert>,
     /// Edges of the service graph.
     pub edges: Vec<Edge>,
+    /// Times of spans, which tell of nothing but edges.
+    pub spans: u64,
+    /// Whether the record came before, by its id (`dedup`), and was left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
     /// What was refused, and why.
     pub refused: Vec<Refused>,
     /// Nothing of it could be used: `run` would send it to the dead letters.
@@ -126,6 +131,8 @@ impl Finding {
             && self.changes.is_empty()
             && self.alerts.is_empty()
             && self.edges.is_empty()
+            && self.spans == 0
+            && !self.duplicate
             && self.refused.is_empty()
     }
 }

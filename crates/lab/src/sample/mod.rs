@@ -38,8 +38,10 @@ impl Sampler {
     /// Decodes one record. `now` is wall time where the record comes from a live topic.
     pub fn take(&mut self, specimen: &Specimen, now: Option<Timestamp>) -> Finding {
         self.watch.finding = Finding::of(specimen);
+        let before = self.feeder.dedup_stats().duplicates;
         let done = self.feeder.feed(&specimen.raw(), now, &mut self.watch);
         let mut finding = std::mem::take(&mut self.watch.finding);
+        finding.duplicate = self.feeder.dedup_stats().duplicates > before;
         finding.unusable = done.is_err();
         finding.refused.extend(done.err().map(Refused::from));
         self.summary.add(&finding);

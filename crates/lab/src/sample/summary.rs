@@ -33,8 +33,12 @@ pub struct Summary {
     pub changes: u64,
     /// Alerts of other programs.
     pub alerts: u64,
+    /// Spans that told a time.
+    pub spans: u64,
     /// Edges of the service graph.
     pub edges: u64,
+    /// Records that had come before, by their id.
+    pub duplicates: u64,
     /// What was refused, by reason.
     pub refused: BTreeMap<String, u64>,
     /// By how much an event trailed the highest time of earlier records of its partition, at most,
@@ -73,7 +77,9 @@ impl Summary {
         self.logs += finding.logs.len() as u64;
         self.changes += finding.changes.len() as u64;
         self.alerts += finding.alerts.len() as u64;
+        self.spans += finding.spans;
         self.edges += finding.edges.len() as u64;
+        self.duplicates += u64::from(finding.duplicate);
         for refused in &finding.refused {
             *self.refused.entry(refused.code.to_owned()).or_default() += 1;
         }

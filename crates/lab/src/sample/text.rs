@@ -46,6 +46,12 @@ pub fn finding_text(finding: &Finding, limit: usize) -> String {
             &format!("refused {}: {}", refused.code, refused.detail),
         );
     }
+    if finding.spans > 0 {
+        put(&mut text, &format!("{} spans", finding.spans));
+    }
+    if finding.duplicate {
+        put(&mut text, "it came before, by its id: left out");
+    }
     if finding.unusable {
         put(&mut text, "nothing of it can be used");
     } else if finding.is_empty() {
@@ -165,6 +171,7 @@ pub fn summary_text(summary: &Summary) -> String {
         ),
         (summary.changes, "changes".to_owned()),
         (summary.alerts, "alerts".to_owned()),
+        (summary.spans, "spans".to_owned()),
         (summary.edges, "calls between services".to_owned()),
     ];
     let told: Vec<_> = counts
@@ -181,6 +188,9 @@ pub fn summary_text(summary: &Summary) -> String {
     let _infallible = write!(text, "; {refused} refused");
     if summary.unusable > 0 {
         let _infallible = write!(text, ", {} records altogether", summary.unusable);
+    }
+    if summary.duplicates > 0 {
+        let _infallible = write!(text, "; {} had come before", summary.duplicates);
     }
     if summary.empty > 0 {
         let _infallible = write!(text, "; {} with nothing in them", summary.empty);

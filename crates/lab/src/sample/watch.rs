@@ -7,7 +7,7 @@ use foghorn_model::{
     SeriesKey, SeriesKind, SeriesRef, Timestamp, is_stale,
 };
 
-use super::finding::{Finding, LogShown, SampleShown};
+use super::finding::{Edge, Finding, LogShown, SampleShown};
 
 /// Series, streams and clocks last for all records; the finding is of the current one.
 #[derive(Debug, Default)]
@@ -113,6 +113,18 @@ impl SampleSink for Watch {
 
     fn alert(&mut self, alert: OutsideAlert) {
         self.finding.alerts.push(alert);
+    }
+
+    fn edge(&mut self, client: &str, server: &str) {
+        self.finding.edges.push(Edge {
+            client: client.to_owned(),
+            server: server.to_owned(),
+        });
+    }
+
+    fn witness(&mut self, at: Timestamp) {
+        self.see(at);
+        self.finding.spans += 1;
     }
 
     fn refuse(&mut self, refusal: Refusal) {
