@@ -15,6 +15,10 @@ pub struct TimeRules {
     /// A sample later than its record's stamp by more than this moves no watermark, in
     /// milliseconds.
     pub max_ahead_ms: i64,
+    /// Records' stamps move event time too: what they hold has no time that goes on (alerts are
+    /// said again and again with the time of their onset), and a busy partition must not hold ticks
+    /// back.
+    pub by_stamp: bool,
 }
 
 impl Default for TimeRules {
@@ -22,6 +26,7 @@ impl Default for TimeRules {
         Self {
             allowed_lateness_ms: 10_000,
             max_ahead_ms: 10_000,
+            by_stamp: false,
         }
     }
 }
@@ -96,11 +101,18 @@ impl PartitionClock {
         self.next_offset = offset;
         self.pass_pins();
         self.watermark = self.watermark();
-        self.record_high = Timestamp::MIN;
+        self.record_high = stamp
+            .filter(|_| self.rules.by_stamp)
+            .unwrap_or(Timestamp::MIN);
         (self.believed_until, self.refused_after) = match stamp {
             Some(stamp) => (stamp + self.rules.max_ahead_ms, stamp + REFUSED_AHEAD_MS),
             None => (Timestamp::MAX, Timestamp::MAX),
         };
+    }
+
+    /// Whether a record's stamp moves event time by itself.
+    pub fn goes_by_stamp(&self) -> bool {
+        self.rules.by_stamp
     }
 
     /// Takes one sample's time into account.
@@ -159,6 +171,7 @@ mod tests {
             TimeRules {
                 allowed_lateness_ms: 4,
                 max_ahead_ms: 10,
+                by_stamp: false,
             },
             0,
             pins,
@@ -170,6 +183,18 @@ mod tests {
         let seen = times.iter().map(|t| clock.see(Timestamp(*t))).collect();
         clock.end();
         seen
+    }
+
+    #[test]
+    fn stamps_move_the_clock_of_alerts() {
+        let rules = TimeRules {
+            allowed_lateness_ms: 4,
+            max_ahead_ms: 10,
+            by_stamp: true,
+        };
+        let mut clock = PartitionClock::new(rules, 0, Vec::new());
+        read(&mut clock, 0, 100, &[]);
+        assert_eq!(clock.watermark(), Timestamp(96));
     }
 
     #[test]

@@ -222,7 +222,13 @@ impl Live {
             brain.export_recorded();
         }
 
-        let reach_ms = catalog.longest_reach_ms().min(MAX_REACH_MS);
+        // A record that came before the first one that matters may be its twin.
+        let dedup_ms = config
+            .sources
+            .iter()
+            .map(SourceConfig::dedup_reach_ms)
+            .max();
+        let reach_ms = (catalog.longest_reach_ms() + dedup_ms.unwrap_or(0)).min(MAX_REACH_MS);
         let kafka = config.kafka.as_ref();
         let kafka_workers = if kafka.is_some() {
             config.workers.max(1)

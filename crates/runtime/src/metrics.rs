@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use foghorn_engine::{Advance, Brain, Entry};
 use foghorn_eval::intake::IntakeStats;
+use foghorn_ingest::Feeder;
 use foghorn_model::{Incident, Partition, Signal, Timestamp};
 use prometheus::core::Collector;
 use prometheus::{
@@ -31,6 +32,7 @@ pub struct Metrics {
     log_hits: IntGauge,
     bytes: IntGauge,
     decode_errors: IntGaugeVec,
+    dedup: IntGaugeVec,
     series: IntGauge,
     series_recorded: IntGauge,
     window_bytes: IntGauge,
@@ -128,6 +130,11 @@ impl Metrics {
                 "Records, or parts of them, that could not be used.",
                 &["source", "reason"],
             )?,
+            dedup: gauges(
+                "foghorn_dedup_records_total",
+                "Records of sources with a dedup window: duplicates, those without an id, and ids forgotten within the window for want of room.",
+                &["source", "outcome"],
+            )?,
             series: gauge("foghorn_series", "Series in memory.")?,
             series_recorded: gauge(
                 "foghorn_series_recorded",
@@ -222,6 +229,28 @@ impl Metrics {
         }
     }
 
+    fn measure_dedup(&self, workers: &[MutexGuard<'_, WorkerState>], names: &[String]) {
+        for (source, name) in names.iter().enumerate() {
+            let feeders = workers
+                .iter()
+                .filter_map(|worker| worker.feeders.get(source));
+            let mut counts = [0; 3];
+            for stats in feeders.map(Feeder::dedup_stats) {
+                counts[0] += stats.duplicates;
+                counts[1] += stats.without_id;
+                counts[2] += stats.evicted_early;
+            }
+            let outcomes = ["duplicate", "without_id", "evicted_early"];
+            for (outcome, count) in outcomes.into_iter().zip(counts) {
+                if count > 0 {
+                    self.dedup
+                        .with_label_values(&[name.as_str(), outcome])
+                        .set(count as i64);
+                }
+            }
+        }
+    }
+
     pub(crate) fn measure(
         &self,
         workers: &[MutexGuard<'_, WorkerState>],
@@ -268,6 +297,7 @@ impl Metrics {
         ] {
             gauge.set(value as i64);
         }
+        self.measure_dedup(workers, names);
         self.ring_fill.set(
             workers
                 .iter()

@@ -306,6 +306,7 @@ pub fn time_rules(source: &SourceConfig) -> TimeRules {
     TimeRules {
         allowed_lateness_ms: source.allowed_lateness_ms(),
         max_ahead_ms: source.max_ahead.0,
+        by_stamp: source.format == foghorn_wire::Format::Alerts,
     }
 }
 

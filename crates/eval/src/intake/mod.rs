@@ -461,7 +461,7 @@ impl RecordSink for Intake {
         self.clocks[at].1.begin(offset, stamp);
         self.turned.begin(partition, offset);
         (self.at, self.offset, self.reading) = (at, offset, true);
-        self.stamp_mattered = false;
+        self.stamp_mattered = self.clocks[at].1.goes_by_stamp();
         (self.source, self.salt) = (partition.source, salt(partition.source));
         self.stats.records += 1;
         true
