@@ -12,6 +12,7 @@ mod allocs;
 mod check;
 mod cluster;
 mod dataset;
+mod decoders;
 mod latency;
 mod live;
 mod measure;
@@ -45,6 +46,8 @@ struct Args {
 enum Bench {
     /// Kafka to closed ticks, in CPU-seconds, beside a bare librdkafka loop over the same topic.
     Path(path::Args),
+    /// Decoders alone, in CPU time per item, beside generated structs.
+    Decoders(decoders::Args),
     /// Heap allocations for samples of known series, which must be none.
     Allocs(allocs::Args),
     /// Bytes of an active series: labels, window, indexes.
@@ -58,6 +61,7 @@ enum Bench {
 fn main() -> ExitCode {
     let done = match Args::parse().bench {
         Bench::Path(args) => path::run(&args),
+        Bench::Decoders(args) => decoders::run(&args),
         Bench::Allocs(args) => allocs::run(&args),
         Bench::Memory(args) => memory::run(&args),
         Bench::Storm(args) => storm::run(&args),
