@@ -14,6 +14,7 @@ mod check;
 mod churn;
 mod cluster;
 mod dataset;
+mod decoders;
 mod latency;
 mod live;
 mod loaded;
@@ -54,6 +55,8 @@ struct Args {
 enum Bench {
     /// Kafka to results on Kafka, in CPU-seconds, beside a bare librdkafka loop and other engines.
     Path(path::Args),
+    /// Decoders alone, in CPU time per item, beside generated structs.
+    Decoders(decoders::Args),
     /// Heap allocations for samples of known series, which must be none.
     Allocs(allocs::Args),
     /// Bytes of an active series: labels, window, indexes.
@@ -78,6 +81,7 @@ enum Bench {
 fn main() -> ExitCode {
     let done = match Args::parse().bench {
         Bench::Path(args) => path::run(&args),
+        Bench::Decoders(args) => decoders::run(&args),
         Bench::Allocs(args) => allocs::run(&args),
         Bench::Memory(args) => memory::run(&args),
         Bench::Churn(args) => churn::run(&args),

@@ -78,7 +78,9 @@ fn default_lateness_ms(format: Format) -> i64 {
         | Format::OtlpTracesProto
         | Format::OtlpTracesJson
         | Format::PrometheusKafkaAdapter
-        | Format::RemoteWrite1 => 10_000,
+        | Format::RemoteWrite1
+        | Format::RemoteWrite2
+        | Format::Mimir => 10_000,
         _ => 2_000,
     }
 }

@@ -1,7 +1,7 @@
 //! From a record's bytes to a sink: format, compression, stamp, and what becomes of bad records.
 
 use foghorn_model::{Offset, Partition, RecordSink, Refusal, Timestamp};
-use foghorn_wire::{Compression, Decoder, Format, decompress};
+use foghorn_wire::{Compression, Decoder, Format, decompress, mimir_version};
 
 use crate::config::SourceConfig;
 use crate::dedup::{Dedup, DedupStats};
@@ -22,6 +22,8 @@ pub struct Raw<'a> {
     pub content_type: Option<&'a str>,
     /// `content-encoding` header, where there is one.
     pub content_encoding: Option<&'a str>,
+    /// `Version` header of a record of Mimir's, where there is one.
+    pub version: Option<&'a [u8]>,
     /// The record's own id, where a header says one: a producer that sends it again says the same.
     pub event_id: Option<&'a str>,
     /// The bytes; an absent value (a tombstone) is empty.
@@ -39,6 +41,9 @@ impl<'a> Raw<'a> {
         } else if name.eq_ignore_ascii_case("event_id") || name.eq_ignore_ascii_case("ce_id") {
             &mut self.event_id
         } else {
+            if name.eq_ignore_ascii_case("version") {
+                self.version = Some(value);
+            }
             return;
         };
         *slot = std::str::from_utf8(value).ok();
@@ -167,6 +172,9 @@ impl Feeder {
         if let Some(format) = raw.format {
             return Ok((format, compression));
         }
+        if self.format == Format::Mimir {
+            mimir_version(raw.version)?;
+        }
         let format = match raw
             .content_type
             .map(|text| text.split(';').next().unwrap_or(text).trim())
@@ -181,10 +189,70 @@ impl Feeder {
                 Format::OtlpMetricsJson => Format::OtlpMetricsProto,
                 Format::OtlpLogsJson => Format::OtlpLogsProto,
                 Format::OtlpTracesJson => Format::OtlpTracesProto,
+                Format::RemoteWrite1 | Format::RemoteWrite2 => {
+                    remote_write(self.format, raw.content_type.unwrap_or_default())
+                }
                 format => format,
             },
             _ => self.format,
         };
         Ok((format, compression))
+    }
+}
+
+/// The version of remote write that a content type names; the source's where it names none.
+fn remote_write(format: Format, content_type: &str) -> Format {
+    let message = content_type.split(';').find_map(|parameter| {
+        let (name, value) = parameter.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("proto")
+            .then(|| value.trim_matches('"'))
+    });
+    match message {
+        Some("prometheus.WriteRequest") => Format::RemoteWrite1,
+        Some("io.prometheus.write.v2.Request") => Format::RemoteWrite2,
+        _ => format,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(format: Format, headers: &[(&str, &[u8])], expect: Result<Format, &str>) {
+        let feeder = Feeder::new(&SourceConfig::of("m", format));
+        let mut raw = Raw::default();
+        for (name, value) in headers {
+            raw.heed(name, value);
+        }
+        let told = feeder.told(&raw).map(|(format, _)| format);
+        assert_eq!(told.map_err(|refusal| refusal.code), expect, "{headers:?}");
+    }
+
+    #[test]
+    fn the_version_of_remote_write_that_a_header_names() {
+        let (one, two) = (Format::RemoteWrite1, Format::RemoteWrite2);
+        let second = b"application/x-protobuf;proto=io.prometheus.write.v2.Request";
+        let first = b"application/x-protobuf; proto=\"prometheus.WriteRequest\"";
+        check(one, &[("content-type", second)], Ok(two));
+        check(two, &[("Content-Type", first)], Ok(one));
+        check(two, &[("content-type", b"application/x-protobuf")], Ok(two));
+        check(one, &[], Ok(one));
+    }
+
+    #[test]
+    fn the_version_of_a_record_of_mimirs() {
+        let mimir = Format::Mimir;
+        check(mimir, &[], Ok(mimir));
+        check(mimir, &[("Version", &[0, 0, 0, 1])], Ok(mimir));
+        check(
+            mimir,
+            &[("Version", &[0, 0, 0, 2])],
+            Err("unsupported_version"),
+        );
+        check(
+            Format::RemoteWrite1,
+            &[("Version", &[0, 0, 0, 2])],
+            Ok(Format::RemoteWrite1),
+        );
     }
 }

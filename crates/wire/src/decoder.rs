@@ -1,21 +1,22 @@
 //! The decoder: options made ready once, buffers that are used again and again.
 
-use std::collections::HashMap;
 use std::fmt::Write;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use foghorn_model::{Partition, Refusal, SampleSink, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::bounds::Oversized;
 use crate::compression::decompress;
 use crate::format::{Compression, Format};
+use crate::json::framed::Frames;
 use crate::json::logs::LogPlan;
 use crate::json::shape::Shape;
 use crate::options::DecodeOptions;
-use crate::otlp::{SpanTable, StreamLabels};
-use crate::pairs::{Pairs, chain};
+use crate::otlp::{Resources, SpanTable, StreamLabels};
+use crate::pairs::{ByHash, Pairs, chain};
 use crate::proto::Writer;
-use crate::{alerts, changes, json, otlp, remote_write};
+use crate::remote_write_2::Symbols;
+use crate::{alerts, changes, json, otlp, remote_write, remote_write_2};
 
 /// Options, made ready.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    fn new(options: DecodeOptions) -> Self {
+    pub(crate) fn new(options: DecodeOptions) -> Self {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = write!(
@@ -82,11 +83,19 @@ pub(crate) struct Scratch {
     pub counts: Vec<u64>,
     /// Bucket bounds, or quantiles with their values.
     pub bounds: Vec<f64>,
+    /// Symbols of the current remote write 2.0 request.
+    pub symbols: Symbols,
+    /// Series that are larger than series may be.
+    pub oversized: Oversized,
+    /// Resources of OTLP metrics.
+    pub resources: Resources,
+    /// Layouts of JSON metrics.
+    pub frames: Frames,
     /// OTLP JSON, rewritten.
     pub rewritten: Writer,
     /// Hash of a resource's labels → hash of all its attributes, within one record. Never
     /// iterated.
-    pub seen: HashMap<u128, u128, BuildHasherDefault<DefaultHasher>>,
+    pub seen: ByHash<u128>,
 }
 
 /// Turns records into samples, log records, changes and alerts. One for each source (its options)
@@ -229,9 +238,12 @@ fn decode(
             scratch.rewritten = rewritten;
             done
         }
-        Format::RemoteWrite1 => remote_write::decode(settings, payload, sink),
+        Format::RemoteWrite1 | Format::Mimir => {
+            remote_write::decode(settings, scratch, payload, sink)
+        }
+        Format::RemoteWrite2 => remote_write_2::decode(settings, scratch, payload, sink),
         Format::JsonMetrics => {
-            json::metrics::decode(settings, scratch, utf8(payload)?, record_time, sink)
+            json::metrics::decode_bytes(settings, scratch, payload, record_time, sink)
         }
         Format::PrometheusKafkaAdapter => {
             json::adapter::decode(settings, scratch, utf8(payload)?, record_time, sink)
@@ -244,6 +256,6 @@ fn decode(
     }
 }
 
-fn utf8(payload: &[u8]) -> Result<&str, Refusal> {
+pub(crate) fn utf8(payload: &[u8]) -> Result<&str, Refusal> {
     str::from_utf8(payload).map_err(|error| Refusal::new("bad_utf8", error.to_string()))
 }

@@ -23,6 +23,10 @@ pub enum Format {
     OtlpTracesJson,
     /// Prometheus remote write 1.0 `WriteRequest`, protobuf; snappy is the source's compression.
     RemoteWrite1,
+    /// Prometheus remote write 2.0 `io.prometheus.write.v2.Request`, protobuf.
+    RemoteWrite2,
+    /// Records of Mimir's ingest storage: remote write 1.0, by the record's header `Version`.
+    Mimir,
     /// Samples as prometheus-kafka-adapter writes them, JSON or Avro-JSON.
     PrometheusKafkaAdapter,
     /// One sample a JSON object, keys by mapping.
@@ -37,7 +41,7 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::OtlpMetricsProto,
         Self::OtlpMetricsJson,
         Self::OtlpLogsProto,
@@ -45,6 +49,8 @@ impl Format {
         Self::OtlpTracesProto,
         Self::OtlpTracesJson,
         Self::RemoteWrite1,
+        Self::RemoteWrite2,
+        Self::Mimir,
         Self::PrometheusKafkaAdapter,
         Self::JsonMetrics,
         Self::JsonLogs,
@@ -62,6 +68,8 @@ impl Format {
             Self::OtlpTracesProto => "otlp_traces_proto",
             Self::OtlpTracesJson => "otlp_traces_json",
             Self::RemoteWrite1 => "remote_write_1",
+            Self::RemoteWrite2 => "remote_write_2",
+            Self::Mimir => "mimir",
             Self::PrometheusKafkaAdapter => "prometheus_kafka_adapter",
             Self::JsonMetrics => "json_metrics",
             Self::JsonLogs => "json_logs",
@@ -106,7 +114,7 @@ impl FromStr for Format {
                  otlp_traces_json"
                     .to_owned()
             }
-            "remote_write_2" | "remote_write2" => "remote write 2.0 is not read yet; send 1.0".to_owned(),
+            "remote_write2" => return Ok(Self::RemoteWrite2),
             "json" => "write json_metrics, json_logs, changes or alerts".to_owned(),
             _ => format!("one of {}", Self::ALL.map(Self::name).join(", ")),
         };
@@ -144,6 +152,8 @@ pub enum Compression {
     Snappy,
     /// Gzip, one member or several.
     Gzip,
+    /// Zstandard, one frame or several.
+    Zstd,
 }
 
 impl fmt::Display for Compression {
@@ -152,6 +162,7 @@ impl fmt::Display for Compression {
             Self::None => "none",
             Self::Snappy => "snappy",
             Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
         })
     }
 }
@@ -165,9 +176,10 @@ impl FromStr for Compression {
             "" | "none" | "identity" => Ok(Self::None),
             "snappy" => Ok(Self::Snappy),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
             _ => Err(UnknownFormat {
                 name: name.to_owned(),
-                hint: "one of none, snappy, gzip".to_owned(),
+                hint: "one of none, snappy, gzip, zstd".to_owned(),
             }),
         }
     }

@@ -11,12 +11,14 @@
 //! decoder panic, recurse without bound, or take memory without bound.
 
 mod alerts;
+mod bounds;
 mod changes;
 mod compression;
 mod decoder;
 mod event_id;
 mod format;
 mod json;
+mod mimir;
 mod naming;
 mod options;
 mod otlp;
@@ -24,6 +26,7 @@ mod pairs;
 mod presets;
 mod proto;
 mod remote_write;
+mod remote_write_2;
 mod severity;
 mod time;
 
@@ -35,6 +38,7 @@ pub use compression::decompress;
 pub use decoder::Decoder;
 pub use event_id::EventId;
 pub use format::{Compression, Format, UnknownFormat};
+pub use mimir::mimir_version;
 pub use options::{
     ChangeMapping, DecodeOptions, JsonLogMapping, JsonMetricMapping, LineSource, Names,
     StreamLabel, TraceOptions, Translation,

@@ -1,6 +1,9 @@
 //! Name/value pairs in one reusable buffer, and the keys that are made of them.
 
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 /// Pairs, one after another in one string. Cleared and refilled, it allocates nothing.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,11 @@ impl Pairs {
     pub(crate) fn truncate(&mut self, (spans, text): (usize, usize)) {
         self.spans.truncate(spans);
         self.text.truncate(text);
+    }
+
+    /// Number of pairs.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
     }
 
     /// Appends a pair whose name and value are written by functions; what a failing function
@@ -89,6 +97,47 @@ impl Pairs {
 #[inline]
 pub(crate) fn pair_hash(raw: &[u8]) -> u128 {
     xxh3_128(raw)
+}
+
+/// Folds bytes as they stand, order and all, into a key.
+#[inline]
+pub(crate) fn fold(base: u128, bytes: &[u8]) -> u128 {
+    fold_hash(base, xxh3_128(bytes))
+}
+
+/// Folds a hash into a key, both halves by themselves. The multipliers are odd, so nothing is lost,
+/// and order matters; they are 3 modulo 8, so that differences of their powers have few factors of
+/// two, and hashes that change places do not cancel.
+#[inline]
+pub(crate) const fn fold_hash(base: u128, hash: u128) -> u128 {
+    const HIGH: u64 = 0x9e37_79b9_7f4a_7c13;
+    const LOW: u64 = 0xc2b2_ae3d_27d4_eb4b;
+    let high = ((base >> 64) as u64)
+        .wrapping_mul(HIGH)
+        .wrapping_add((hash >> 64) as u64);
+    let low = (base as u64).wrapping_mul(LOW).wrapping_add(hash as u64);
+    (high as u128) << 64 | low as u128
+}
+
+/// Maps by keys and other hashes, which need no hashing again.
+pub(crate) type ByHash<V> = HashMap<u128, V, BuildHasherDefault<Already>>;
+
+/// Takes the lower half of a 128-bit hash for its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Already(u64);
+
+impl Hasher for Already {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= xxh3_64(bytes);
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Folds the parts of what comes before the pairs (settings, resource, metric) into one hash.

@@ -40,9 +40,16 @@ fn good(format: Format) -> Vec<u8> {
                 logs.line(&LogLine { at: NOW, severity: 9, line: "hello", attributes: &[("a.b", "c")] });
             })
             .into_bytes(),
-        Format::RemoteWrite1 => RemoteWrite::new()
+        Format::RemoteWrite1 | Format::Mimir => RemoteWrite::new()
             .series(&Labels::from_pairs([("__name__", "up"), ("job", "é")]), &[(NOW, 1.0), (NOW + 1, 2.0)])
             .into_bytes(),
+        // The series comes before its symbols, so that no beginning of the record is a record.
+        Format::RemoteWrite2 => {
+            let sample = [&[0x09][..], &1.5_f64.to_le_bytes(), &[0x10, 7]].concat();
+            let series = [field(1, &[1, 2, 3, 4]), field(2, &sample)].concat();
+            let symbols = [&b""[..], b"__name__", b"up", b"job", "é".as_bytes()];
+            symbols.iter().fold(field(5, &series), |bytes, symbol| [bytes, field(4, symbol)].concat())
+        }
         Format::OtlpMetricsJson => br#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"a\u00e9"}}]},"scopeMetrics":[{"metrics":[{"name":"m","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{"timeUnixNano":"1700000000000000000","asInt":"7","attributes":[{"key":"k","value":{"bytesValue":"AAE="}}]}]}}]}]}]}"#.to_vec(),
         Format::OtlpLogsJson => br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1700000000000000000","severityNumber":9,"traceId":"0af7651916cd43dd8448eb211c80319c","body":{"kvlistValue":{"values":[{"key":"a","value":{"doubleValue":1.5}}]}}}]}]}]}"#.to_vec(),
         Format::OtlpTracesJson => br#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"api"}}]},"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","kind":3,"endTimeUnixNano":"1700000000000000000","attributes":[{"key":"peer.service","value":{"stringValue":"db"}}]}]}]}]}"#.to_vec(),
@@ -120,6 +127,8 @@ fn bytes_of_another_format_are_an_error() {
             // One object a sample, with the same names for its parts.
             let samples = [Format::JsonMetrics, Format::PrometheusKafkaAdapter];
             let twins = samples.contains(&format) && samples.contains(&other);
+            let writes = [Format::RemoteWrite1, Format::Mimir];
+            let twins = twins || writes.contains(&format) && writes.contains(&other);
             let (done, sink) = decode(format, &good(other));
             assert!(
                 any_object || twins || !done || used(&sink) == 0,
@@ -136,7 +145,7 @@ fn invalid_utf8_is_refused() {
         let needle: &[u8] = match format {
             Format::OtlpMetricsProto | Format::OtlpTracesProto => b"service.name",
             Format::OtlpLogsProto => b"hello",
-            Format::RemoteWrite1 => b"job",
+            Format::RemoteWrite1 | Format::RemoteWrite2 | Format::Mimir => b"job",
             _ => b":",
         };
         let at = bytes
@@ -202,6 +211,7 @@ fn records_beyond_the_bounds() {
         "bomb",
     );
     check(Compression::Gzip, b"no gzip at all", "bad_compression");
+    check(Compression::Zstd, b"no zstd at all", "bad_compression");
 }
 
 proptest! {

@@ -40,18 +40,20 @@ fn the_form_that_the_peers_are_measured_with() {
 fn a_known_series_is_not_defined_again() {
     let mut decoder = Decoder::new(DecodeOptions::default());
     let mut sink = RecordingSink::new();
-    // Once for all orders of members, and once for the layout that has a short way.
+    // A key for each order of members, and none for another record in the same.
     for text in [
         r#"{"name":"m","ts":1,"labels":{"a":"1","b":"2"},"value":1}"#,
         r#"{"name":"m","labels":{"b":"2","a":"1"},"value":2,"ts":1}"#,
         r#"{"ts":1,"name":"m","labels":{"a":"1","b":"2"},"value":3}"#,
-        r#"{"ts":2,"name":"m","labels":{"a":"1","b":"2"},"value":4}"#,
+        r#"{"name":"m","ts":2,"labels":{"a":"1","b":"2"},"value":1}"#,
+        r#"{"name":"m","labels":{"b":"2","a":"1"},"value":2,"ts":1700000000001}"#,
+        r#"{"ts":"2023-11-14T22:13:20Z","name":"m","labels":{"a":"1","b":"2"},"value":"4"}"#,
     ] {
         decoder
             .decode(Format::JsonMetrics, text.as_bytes(), NOW, &mut sink)
             .unwrap();
     }
-    assert_eq!((sink.samples.len(), sink.defined), (4, 2));
+    assert_eq!((sink.samples.len(), sink.defined), (6, 3));
 }
 
 #[test]

@@ -2,20 +2,36 @@
 //! `{"ts":1700000000000,"name":"up","labels":{"job":"api"},"value":1}`.
 //!
 //! The object is scanned once. Labels are hashed as they stand in the text; they are unescaped
-//! only for a series that the sink does not know yet. One layout has a short way (`framed`).
+//! only for a series that the sink does not know yet. Records that repeat a layout have a short way
+//! (`framed`).
 
 use foghorn_model::labels::NAME;
 use foghorn_model::{
     LabelsBuilder, Refusal, SampleSink, SeriesKey, SeriesKind, SeriesRef, Timestamp,
 };
 
-use crate::decoder::{Scratch, Settings};
-use crate::json::framed::Framed;
+use crate::bounds;
+use crate::decoder::{Scratch, Settings, utf8};
+use crate::json::framed::{Place, Places};
 use crate::json::scan::{Cursor, Documents, JsonError, JsonStr, Scalar};
 use crate::naming::{label_name, sanitised_metric};
 use crate::options::{DecodeOptions, JsonMetricMapping, Names, Translation};
-use crate::pairs::{chain, pair_hash};
+use crate::pairs::chain;
 use crate::time;
+
+/// Decodes bytes that are nobody's text yet: those of a known series are not judged again.
+pub(crate) fn decode_bytes<S: SampleSink>(
+    settings: &Settings,
+    scratch: &mut Scratch,
+    payload: &[u8],
+    record_time: Timestamp,
+    sink: &mut S,
+) -> Result<(), Refusal> {
+    if scratch.frames.sample(settings, payload, record_time, sink) {
+        return Ok(());
+    }
+    walk(settings, scratch, utf8(payload)?, record_time, sink)
+}
 
 /// Decodes one object, an array of them, or one after another.
 pub(crate) fn decode<S: SampleSink>(
@@ -25,17 +41,23 @@ pub(crate) fn decode<S: SampleSink>(
     record_time: Timestamp,
     sink: &mut S,
 ) -> Result<(), Refusal> {
-    let framed = Framed::split(&settings.options.json_metrics, text).map(|framed| {
-        let key = chain(!settings.metrics_salt, framed.between.as_bytes());
-        (framed, SeriesKey(key))
-    });
-    if let Some((framed, key)) = framed
-        && let Some(series) = sink.series(key)
-        && let Some((value, at)) = framed.read()
+    if scratch
+        .frames
+        .sample(settings, text.as_bytes(), record_time, sink)
     {
-        sink.sample(series, at, value);
         return Ok(());
     }
+    walk(settings, scratch, text, record_time, sink)
+}
+
+/// The long way.
+fn walk<S: SampleSink>(
+    settings: &Settings,
+    scratch: &mut Scratch,
+    text: &str,
+    record_time: Timestamp,
+    sink: &mut S,
+) -> Result<(), Refusal> {
     let mut cursor = Cursor::new(text);
     let mut documents = Documents::new();
     let (mut used, mut failed) = (false, None);
@@ -44,7 +66,7 @@ pub(crate) fn decode<S: SampleSink>(
         let start = cursor;
         let done = match documents.next(&mut cursor) {
             Ok(false) => break,
-            Ok(true) => one(settings, scratch, &mut cursor, framed, record_time, sink),
+            Ok(true) => one(settings, scratch, &mut cursor, record_time, sink),
             Err(error) => Err(Fault::Json(error)),
         };
         let (refusal, broken) = match done {
@@ -93,24 +115,42 @@ struct Found<'a> {
     /// Whether a label `__name__` stands in for a missing name.
     name_label: bool,
     value: Option<Scalar<'a>>,
+    value_at: Place,
     time: Option<Scalar<'a>>,
-    /// Sum of the labels' hashes.
+    time_at: Place,
+    members: usize,
+    /// Hash of the objects of labels, in their order.
     labels: u128,
     /// Hash of the top-level strings that are labels, in their order.
     strings: u128,
 }
 
 impl Found<'_> {
+    /// Where time and value stand, if a short way may look for them there.
+    fn places(&self) -> Option<Places> {
+        let plain = |scalar: Option<Scalar<'_>>| match scalar {
+            Some(Scalar::Number(_)) => true,
+            Some(Scalar::Str(text)) => !text.escaped,
+            Some(Scalar::Bool(_) | Scalar::Null) | None => false,
+        };
+        let timeless = matches!(self.time, None | Some(Scalar::Null));
+        (plain(self.value) && (timeless || plain(self.time))).then_some(Places {
+            time: (!timeless).then_some(self.time_at),
+            value: self.value_at,
+            members: self.members,
+        })
+    }
+
     fn key(&self, settings: &Settings) -> SeriesKey {
         let name = self.name.map_or("", |name| name.raw);
         let base = chain(settings.metrics_salt, name.as_bytes());
-        SeriesKey(base.wrapping_add(self.labels).wrapping_add(self.strings))
+        SeriesKey(base.wrapping_add(self.labels).wrapping_add(!self.strings))
     }
 }
 
 /// What a key of the object is to us.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+enum Role {
     Name,
     Time,
     Value,
@@ -118,7 +158,7 @@ pub(crate) enum Role {
     Other,
 }
 
-pub(crate) fn role(mapping: &JsonMetricMapping, key: JsonStr<'_>) -> Role {
+fn role(mapping: &JsonMetricMapping, key: JsonStr<'_>) -> Role {
     let has = |names: &Names| names.0.iter().any(|name| name == key.raw);
     if has(&mapping.value) {
         Role::Value
@@ -137,7 +177,6 @@ fn one<S: SampleSink>(
     settings: &Settings,
     scratch: &mut Scratch,
     cursor: &mut Cursor<'_>,
-    framed: Option<(Framed<'_>, SeriesKey)>,
     record_time: Timestamp,
     sink: &mut S,
 ) -> Result<(), Fault> {
@@ -146,20 +185,30 @@ fn one<S: SampleSink>(
     let start = *cursor;
     let mut found = Found::default();
     cursor.expect(b'{')?;
-    let mut first = true;
+    let (mut first, mut member) = (true, 0);
     while let Some(key) = cursor.key(&mut first)? {
         let next = cursor.peek();
+        let (index, start) = (found.members, cursor.at());
+        let place = |end| Place {
+            index,
+            member,
+            start,
+            end,
+        };
         match role(mapping, key) {
             Role::Name if next == Some(b'"') => found.name = Some(cursor.string()?),
-            Role::Time if !matches!(next, Some(b'{' | b'[')) => found.time = Some(cursor.scalar()?),
+            Role::Time if !matches!(next, Some(b'{' | b'[')) => {
+                found.time = Some(cursor.scalar()?);
+                found.time_at = place(cursor.at());
+            }
             Role::Value if !matches!(next, Some(b'{' | b'[')) => {
                 found.value = Some(cursor.scalar()?);
+                found.value_at = place(cursor.at());
             }
             Role::Labels if next == Some(b'{') => {
-                each_label(cursor, |raw, key, _| {
-                    found.labels = found.labels.wrapping_add(pair_hash(raw.as_bytes()));
-                    found.name_label |= key.raw == NAME;
-                })?;
+                each_label(cursor, |key, _| found.name_label |= key.raw == NAME)?;
+                let object = cursor.between(start, cursor.at());
+                found.labels = chain(found.labels, object.as_bytes());
             }
             Role::Other if mapping.top_level_labels && next == Some(b'"') => {
                 let value = cursor.string()?;
@@ -172,10 +221,15 @@ fn one<S: SampleSink>(
                 cursor.skip(1)?;
             }
         }
+        found.members += 1;
+        member = cursor.at();
     }
     let (value, at) = read(&found, scratch, record_time).map_err(Fault::Meaning)?;
-    let framed = framed.filter(|(framed, _)| framed.holds(found.time, found.value, cursor.rest()));
-    let key = framed.map_or_else(|| found.key(settings), |(_, key)| key);
+    let framed = cursor.alone(start).and_then(|text| {
+        let places = found.places()?;
+        scratch.frames.learn(settings, text.as_bytes(), &places)
+    });
+    let key = framed.unwrap_or_else(|| found.key(settings));
     let series = match sink.series(key) {
         Some(series) => series,
         None => define(settings, key, start, found.name, scratch, sink)?,
@@ -218,7 +272,7 @@ fn read(
 }
 
 /// A number as Prometheus prints it.
-fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     match text.trim() {
         "NaN" => Some(f64::NAN),
         "+Inf" | "Inf" => Some(f64::INFINITY),
@@ -227,33 +281,22 @@ fn number(text: &str) -> Option<f64> {
     }
 }
 
-/// Walks an object of labels; each gets its raw text, its key and its value. Values that are
-/// neither string, number nor truth are no labels.
+/// Walks an object of labels; each gets its key and its value. Values that are neither string,
+/// number nor truth are no labels.
 fn each_label<'a>(
     cursor: &mut Cursor<'a>,
-    mut each: impl FnMut(&'a str, JsonStr<'a>, Scalar<'a>),
+    mut each: impl FnMut(JsonStr<'a>, Scalar<'a>),
 ) -> Result<(), JsonError> {
     cursor.expect(b'{')?;
     let mut first = true;
-    loop {
-        cursor.peek();
-        let before = *cursor;
-        let Some(key) = cursor.key(&mut first)? else {
-            return Ok(());
-        };
+    while let Some(key) = cursor.key(&mut first)? {
         if matches!(cursor.peek(), Some(b'{' | b'[' | b'n')) {
             cursor.skip(2)?;
-            continue;
+        } else {
+            each(key, cursor.scalar()?);
         }
-        let value = cursor.scalar()?;
-        // From the key's quote (past a comma) to the value's end.
-        let raw = before.between(before.at(), cursor.at());
-        each(
-            raw.trim_start_matches([',', ' ', '\n', '\r', '\t']),
-            key,
-            value,
-        );
     }
+    Ok(())
 }
 
 /// Walks the object again, now for its labels.
@@ -267,27 +310,31 @@ fn define<S: SampleSink>(
     sink: &mut S,
 ) -> Result<SeriesRef, Fault> {
     let options = &settings.options;
-    let labels = labels_of(settings, start, &mut scratch.text);
-    let mut builder = labels.map_err(Fault::Meaning)?;
-    if let Some(name) = name {
-        scratch.text.clear();
-        name.decode(&mut scratch.text)?;
-        builder.set(NAME, &scratch.text);
-    }
-    let metric = builder.get(NAME).unwrap_or_default().to_owned();
-    if options.translation != Translation::None {
-        builder.set(NAME, &sanitised_metric(&metric));
-    }
-    if builder.get(NAME).is_none() {
-        return Err(Fault::Meaning(Refusal::new(
-            "no_name",
-            format!("nothing is left of the name {metric:?}"),
-        )));
-    }
-    for (name, value) in &options.extra_labels {
-        builder.set_default(name, value);
-    }
-    Ok(sink.define(key, builder.build(), SeriesKind::Absolute))
+    let Scratch {
+        oversized, text, ..
+    } = scratch;
+    let build = || -> Result<LabelsBuilder, Refusal> {
+        let mut builder = labels_of(settings, start, text)?;
+        if let Some(name) = name {
+            text.clear();
+            name.decode(text).map_err(JsonError::refusal)?;
+            builder.set(NAME, text);
+        }
+        let metric = builder.get(NAME).unwrap_or_default().to_owned();
+        if options.translation != Translation::None {
+            builder.set(NAME, &sanitised_metric(&metric));
+        }
+        if builder.get(NAME).is_none() {
+            return Err(Refusal::new(
+                "no_name",
+                format!("nothing is left of the name {metric:?}"),
+            ));
+        }
+        Ok(builder)
+    };
+    oversized
+        .define(options, key, SeriesKind::Absolute, sink, build)
+        .map_err(Fault::Meaning)
 }
 
 /// The labels' object first; top-level strings fill in what it does not have.
@@ -299,8 +346,10 @@ fn labels_of(
     let options = &settings.options;
     let mut builder = LabelsBuilder::default();
     let mut fault = Ok(());
+    let mut labels = 0;
     each_member(options, start, |in_labels, key, value| {
-        if fault.is_err() || !in_labels {
+        labels += 1;
+        if fault.is_err() || !in_labels || labels > options.max_labels {
             return;
         }
         fault = named(options.translation, key, value, buffer).and_then(|name| {
@@ -315,6 +364,7 @@ fn labels_of(
         });
     })
     .map_err(JsonError::refusal)?;
+    bounds::count(options, labels)?;
     each_member(options, start, |in_labels, key, value| {
         if fault.is_ok() && !in_labels {
             fault = named(options.translation, key, value, buffer)
@@ -338,7 +388,7 @@ fn each_member<'a>(
         let next = cursor.peek();
         match role(mapping, key) {
             Role::Labels if next == Some(b'{') => {
-                each_label(&mut cursor, |_, key, value| each(true, key, value))?;
+                each_label(&mut cursor, |key, value| each(true, key, value))?;
             }
             Role::Other if mapping.top_level_labels && next == Some(b'"') => {
                 each(false, key, Scalar::Str(cursor.string()?));

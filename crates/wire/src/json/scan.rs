@@ -129,19 +129,18 @@ impl<'a> Cursor<'a> {
         Self { text, at: 0 }
     }
 
-    /// At a byte that is a character's first.
-    pub(crate) const fn starting(text: &'a str, at: usize) -> Self {
-        Self { text, at }
-    }
-
     /// Bytes walked.
     pub(crate) const fn at(&self) -> usize {
         self.at
     }
 
-    /// Bytes that are left.
-    pub(crate) const fn rest(&self) -> usize {
-        self.text.len() - self.at
+    /// The whole text, where it holds nothing but what was walked since `start`.
+    pub(crate) fn alone(&self, start: Self) -> Option<&'a str> {
+        let blank = |text: &str| {
+            text.bytes()
+                .all(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t'))
+        };
+        (blank(&self.text[..start.at]) && blank(&self.text[self.at..])).then_some(self.text)
     }
 
     /// The text between two places.
@@ -352,7 +351,7 @@ impl<'a> Cursor<'a> {
 
 /// How many bytes come before a quote, a backslash or a control character; eight at a time.
 #[inline]
-fn plain_prefix(bytes: &[u8]) -> usize {
+pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     let (chunks, _) = bytes.as_chunks::<8>();

@@ -11,8 +11,8 @@ use foghorn_model::{Refusal, SampleSink, SeriesKind, Timestamp};
 use crate::decoder::{Scratch, Settings};
 use crate::naming::NameKind;
 use crate::otlp::points::{Metric, Points};
-use crate::otlp::resource;
-use crate::pairs::chain;
+use crate::otlp::resource::ResourceHash;
+use crate::pairs::{fold, fold_hash};
 use crate::proto::{Fields, Malformed};
 
 /// `AggregationTemporality`.
@@ -41,12 +41,15 @@ pub(crate) fn decode<S: SampleSink>(
         scratch,
         sink,
         record_time,
+        resource: &[],
+        filled: false,
         samples: 0,
     };
     let mut walk = Walk {
         settings,
         points,
         failed: None,
+        first: None,
     };
     let mut fields = Fields::new(request);
     while let Some((number, value)) = fields.next().map_err(|error| error.at("request"))? {
@@ -62,15 +65,17 @@ pub(crate) fn decode<S: SampleSink>(
     walk.finish()
 }
 
-struct Walk<'w, S> {
+struct Walk<'w, 'a, S> {
     settings: &'w Settings,
-    points: Points<'w, S>,
+    points: Points<'w, 'a, S>,
     /// The first fault, held back: a record of which nothing at all could be used is refused as
     /// a whole.
     failed: Option<Refusal>,
+    /// The first resource, held back: a record rarely has two.
+    first: Option<ResourceHash>,
 }
 
-impl<S: SampleSink> Walk<'_, S> {
+impl<'a, S: SampleSink> Walk<'_, 'a, S> {
     fn fault(&mut self, refusal: Refusal) {
         match &self.failed {
             None => self.failed = Some(refusal),
@@ -89,8 +94,8 @@ impl<S: SampleSink> Walk<'_, S> {
         }
     }
 
-    fn resource_metrics(&mut self, message: &[u8]) -> Result<(), Malformed> {
-        let mut resource: &[u8] = &[];
+    fn resource_metrics(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+        let mut resource: &'a [u8] = &[];
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
             if number == 1 {
@@ -109,27 +114,31 @@ impl<S: SampleSink> Walk<'_, S> {
         Ok(())
     }
 
-    /// Fills the resource's labels, and gives the hash that its series' keys begin with.
-    fn enter_resource(&mut self, message: &[u8]) -> Result<u128, Malformed> {
-        let options = &self.settings.options;
+    /// Gives what the keys of a resource's series begin with.
+    fn enter_resource(&mut self, message: &'a [u8]) -> Result<u128, Malformed> {
         let scratch = &mut *self.points.scratch;
-        resource::metric_labels(
-            message,
-            &options.promote_resource_attributes,
-            &options.resource_hash_label,
-            options.translation,
-            &mut scratch.resource,
-        )?;
-        let hash = scratch.resource.hash();
-        let all = resource::hash_of_all(message)?;
-        if *scratch.seen.entry(hash).or_insert(all) != all {
+        let options = &self.settings.options;
+        let hashes = scratch
+            .resources
+            .of(message, options, &mut scratch.resource)?;
+        (self.points.resource, self.points.filled) = (message, false);
+        let seen = &mut scratch.seen;
+        if let Some(first) = self.first {
+            seen.insert(first.labels, first.all);
+        }
+        let merged =
+            self.first.is_some() && *seen.entry(hashes.labels).or_insert(hashes.all) != hashes.all;
+        if self.first.is_none() {
+            self.first = Some(hashes);
+        }
+        if merged {
             self.points.sink.refuse(Refusal::new(
                 "merged_resources",
                 "two resources of this record differ only in attributes that are no labels; \
                  promote one of those or set resource_hash_label",
             ));
         }
-        Ok(chain(self.settings.metrics_salt, &hash.to_le_bytes()))
+        Ok(fold_hash(self.settings.metrics_salt, hashes.labels))
     }
 
     fn scope_metrics(&mut self, message: &[u8], base: u128) -> Result<(), Malformed> {
@@ -170,6 +179,8 @@ impl<S: SampleSink> Walk<'_, S> {
 struct RawMetric<'a> {
     name: &'a str,
     unit: &'a str,
+    /// Name, description and unit as they stand, where they all stand before the data.
+    head: Option<&'a [u8]>,
     /// Which kind of data it holds, 0 for none.
     field: u32,
     data: &'a [u8],
@@ -180,20 +191,31 @@ impl<'a> RawMetric<'a> {
         let mut raw = Self {
             name: "",
             unit: "",
+            head: None,
             field: 0,
             data: &[],
         };
         let mut walk = || -> Result<(), Malformed> {
             let mut fields = Fields::new(message);
+            let mut before = 0;
             while let Some((number, value)) = fields.next()? {
                 match number {
-                    1 => raw.name = value.text()?,
-                    3 => raw.unit = value.text()?,
+                    1 | 3 => {
+                        let text = value.text()?;
+                        *(if number == 1 {
+                            &mut raw.name
+                        } else {
+                            &mut raw.unit
+                        }) = text;
+                        raw.head = None;
+                    }
                     GAUGE | SUM | HISTOGRAM | EXPONENTIAL | SUMMARY => {
                         (raw.field, raw.data) = (number, value.bytes()?);
+                        raw.head = Some(&message[..before]);
                     }
                     _ => {}
                 }
+                before = message.len() - fields.left();
             }
             Ok(())
         };
@@ -231,11 +253,13 @@ impl<'a> RawMetric<'a> {
             SUM if monotonic => NameKind::Counter,
             _ => NameKind::Other,
         };
-        let nature = [self.field as u8, series as u8, name_kind as u8];
-        let base = chain(
-            chain(chain(base, name.as_bytes()), self.unit.as_bytes()),
-            &nature,
-        );
+        let nature = [self.field as u8, series as u8, name_kind as u8, 0];
+        let base = fold_hash(base, u128::from(u32::from_le_bytes(nature)));
+        // Descriptions are no part of a series, but cheaper to hash than to leave out.
+        let base = match self.head {
+            Some(head) => fold(base, head),
+            None => fold(fold(!base, name.as_bytes()), self.unit.as_bytes()),
+        };
         Ok(Metric {
             name,
             unit: self.unit,
@@ -248,6 +272,7 @@ impl<'a> RawMetric<'a> {
 
 /// Temporality (field 2) and monotonicity (field 3), which come after the points. The data's
 /// frame is checked on the way.
+#[inline]
 fn nature(data: &[u8]) -> Result<(u64, bool), Malformed> {
     let (mut temporality, mut monotonic) = (0, false);
     let mut fields = Fields::new(data);

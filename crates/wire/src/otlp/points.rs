@@ -6,12 +6,14 @@ use foghorn_model::{
     LabelsBuilder, Refusal, STALE_NAN, SampleSink, SeriesKey, SeriesKind, SeriesRef, Timestamp,
 };
 
+use crate::bounds;
 use crate::decoder::{Scratch, Settings};
 use crate::naming::{NameKind, metric_name};
+use crate::options::DecodeOptions;
 use crate::otlp::any_value::KeyValue;
-use crate::otlp::resource::{each_attribute, write_attribute};
-use crate::pairs::{chain, pair_hash};
-use crate::proto::{Fields, Malformed, each_double, each_fixed64};
+use crate::otlp::resource::{self, each_attribute, write_attribute};
+use crate::pairs::{Pairs, fold, fold_hash};
+use crate::proto::{Fields, Malformed, Value, each_double, each_fixed64};
 use crate::time::from_nanos;
 
 /// `DataPointFlags`: the series ended here.
@@ -41,13 +43,14 @@ enum Part {
 
 impl Part {
     /// Distinguishes the key from those of the metric's other series.
+    #[inline]
     fn key(self, base: u128) -> u128 {
         match self {
             Self::Plain => base,
-            Self::Sum => chain(base, b"s"),
-            Self::Count => chain(base, b"c"),
-            Self::Bucket(bound) => chain(base ^ 1, &bound.to_bits().to_le_bytes()),
-            Self::Quantile(quantile) => chain(base ^ 2, &quantile.to_bits().to_le_bytes()),
+            Self::Sum => fold_hash(base, 1),
+            Self::Count => fold_hash(base, 2),
+            Self::Bucket(bound) => fold(fold_hash(base, 3), &bound.to_bits().to_le_bytes()),
+            Self::Quantile(quantile) => fold(fold_hash(base, 4), &quantile.to_bits().to_le_bytes()),
         }
     }
 
@@ -62,12 +65,16 @@ impl Part {
 }
 
 /// Turns points into samples.
-pub(crate) struct Points<'w, S> {
+pub(crate) struct Points<'w, 'a, S> {
     pub settings: &'w Settings,
     pub scratch: &'w mut Scratch,
     pub sink: &'w mut S,
     /// Stands in for a time that a point does not have.
     pub record_time: Timestamp,
+    /// The resource that the points are of.
+    pub resource: &'a [u8],
+    /// Whether its labels are in `scratch` already.
+    pub filled: bool,
     /// Samples written.
     pub samples: u64,
 }
@@ -85,16 +92,47 @@ struct Point<'a> {
     stale: bool,
 }
 
-impl<S: SampleSink> Points<'_, S> {
+impl<'a> Point<'a> {
+    /// Folds the attributes that come next (in fields of this tag) into the key, and gives the field
+    /// behind them.
+    #[inline]
+    fn next(
+        &mut self,
+        fields: &mut Fields<'a>,
+        tag: u8,
+    ) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+        let run = fields.run(tag)?;
+        if !run.is_empty() {
+            self.key = fold(self.key, run);
+        }
+        let next = fields.next()?;
+        if let Some((number, value)) = next
+            && number == u32::from(tag >> 3)
+        {
+            // A tag in more bytes than it needs.
+            self.key = fold(self.key, value.bytes()?);
+        }
+        Ok(next)
+    }
+}
+
+impl<S: SampleSink> Points<'_, '_, S> {
     /// A `NumberDataPoint`.
+    #[inline]
     pub(crate) fn number(&mut self, metric: &Metric<'_>, message: &[u8]) -> Result<(), Refusal> {
         let mut point = self.point(metric, message, 7);
         let mut number = None;
         let mut walk = || -> Result<(), Malformed> {
             let mut fields = Fields::new(message);
-            while let Some((field, value)) = fields.next()? {
+            if let Some((head, rest)) = message.split_first_chunk::<27>()
+                && let Some((nanos, value)) = usual_head(head)
+            {
+                point.at = from_nanos(nanos, self.record_time);
+                number = Some(value);
+                fields = Fields::new(rest);
+            }
+            while let Some((field, value)) = point.next(&mut fields, 7 << 3 | 2)? {
                 match field {
-                    7 => point.key = point.key.wrapping_add(pair_hash(value.bytes()?)),
                     3 => point.at = from_nanos(value.fixed64()?, self.record_time),
                     4 => number = Some(value.double()?),
                     6 => number = Some(value.fixed64()? as i64 as f64),
@@ -125,9 +163,8 @@ impl<S: SampleSink> Points<'_, S> {
         bounds.clear();
         let mut walk = || -> Result<(), Malformed> {
             let mut fields = Fields::new(message);
-            while let Some((field, value)) = fields.next()? {
+            while let Some((field, value)) = point.next(&mut fields, 9 << 3 | 2)? {
                 match field {
-                    9 => point.key = point.key.wrapping_add(pair_hash(value.bytes()?)),
                     3 => point.at = from_nanos(value.fixed64()?, self.record_time),
                     4 => count = value.fixed64()?,
                     5 => sum = Some(value.double()?),
@@ -190,9 +227,8 @@ impl<S: SampleSink> Points<'_, S> {
         quantiles.clear();
         let mut walk = || -> Result<(), Malformed> {
             let mut fields = Fields::new(message);
-            while let Some((field, value)) = fields.next()? {
+            while let Some((field, value)) = point.next(&mut fields, 7 << 3 | 2)? {
                 match field {
-                    7 => point.key = point.key.wrapping_add(pair_hash(value.bytes()?)),
                     3 => point.at = from_nanos(value.fixed64()?, self.record_time),
                     4 => count = value.fixed64()?,
                     5 => sum = value.double()?,
@@ -224,6 +260,7 @@ impl<S: SampleSink> Points<'_, S> {
         self.part(metric, point, Part::Count, count as f64)
     }
 
+    #[inline]
     fn point<'a>(&self, metric: &Metric<'_>, message: &'a [u8], attributes: u32) -> Point<'a> {
         Point {
             message,
@@ -275,65 +312,119 @@ impl<S: SampleSink> Points<'_, S> {
         point: &Point<'_>,
         part: Part,
     ) -> Result<SeriesRef, Refusal> {
-        let translation = self.settings.options.translation;
-        let name = metric_name(translation, metric.name, metric.unit, metric.name_kind);
-        if name.is_empty() {
-            return Err(Refusal::new(
-                "no_name",
-                format!("nothing is left of the name {:?}", metric.name),
-            ));
+        if !self.filled {
+            resource::metric_labels(
+                self.resource,
+                &self.settings.options,
+                &mut self.scratch.resource,
+            )
+            .map_err(|error| error.at("resource"))?;
+            self.filled = true;
         }
-        let mut builder = LabelsBuilder::default();
-        self.attribute_labels(point, &mut builder)
-            .map_err(|error| error.at(metric.name))?;
-        for (name, value) in self.scratch.resource.iter() {
-            if matches!(name, "job" | "instance") {
-                builder.set(name, value);
-            } else {
-                builder.set_default(name, value);
-            }
-        }
-        for (name, value) in &self.settings.options.extra_labels {
+        let Scratch {
+            oversized,
+            resource,
+            record,
+            ..
+        } = &mut *self.scratch;
+        let options = &self.settings.options;
+        oversized.define(options, key, metric.series, self.sink, || {
+            labels(options, metric, point, part, resource, record)
+        })
+    }
+}
+
+/// The labels of one series of a point.
+fn labels(
+    options: &DecodeOptions,
+    metric: &Metric<'_>,
+    point: &Point<'_>,
+    part: Part,
+    resource: &Pairs,
+    named: &mut Pairs,
+) -> Result<LabelsBuilder, Refusal> {
+    let name = metric_name(
+        options.translation,
+        metric.name,
+        metric.unit,
+        metric.name_kind,
+    );
+    if name.is_empty() {
+        return Err(Refusal::new(
+            "no_name",
+            format!("nothing is left of the name {:?}", metric.name),
+        ));
+    }
+    attribute_labels(options, point, named).map_err(|error| error.at(metric.name))?;
+    bounds::count(options, named.len())?;
+    let mut builder = LabelsBuilder::default();
+    for (name, value) in named.iter() {
+        match builder
+            .get(name)
+            .map(|earlier| format!("{earlier};{value}"))
+        {
+            Some(joined) => builder.set(name, &joined),
+            None => builder.set(name, value),
+        };
+    }
+    for (name, value) in resource.iter() {
+        if matches!(name, "job" | "instance") {
+            builder.set(name, value);
+        } else {
             builder.set_default(name, value);
         }
-        match part {
-            Part::Bucket(bound) => _ = builder.set("le", &bound_text(bound)),
-            Part::Quantile(quantile) => _ = builder.set("quantile", &bound_text(quantile)),
-            Part::Plain | Part::Sum | Part::Count => {}
-        }
-        builder.set(NAME, &(name + part.suffix()));
-        Ok(self.sink.define(key, builder.build(), metric.series))
     }
+    for (name, value) in &options.extra_labels {
+        builder.set_default(name, value);
+    }
+    match part {
+        Part::Bucket(bound) => _ = builder.set("le", &bound_text(bound)),
+        Part::Quantile(quantile) => _ = builder.set("quantile", &bound_text(quantile)),
+        Part::Plain | Part::Sum | Part::Count => {}
+    }
+    builder.set(NAME, &(name + part.suffix()));
+    Ok(builder)
+}
 
-    /// The point's attributes in the order of their keys; those that come to bear one name are
-    /// joined with `;`.
-    fn attribute_labels(
-        &mut self,
-        point: &Point<'_>,
-        builder: &mut LabelsBuilder,
-    ) -> Result<(), Malformed> {
-        let mut attributes = Vec::new();
-        each_attribute(point.message, point.attributes, |message| {
-            attributes.push(KeyValue::read(message)?);
-            Ok(())
-        })?;
-        attributes.sort_by_key(|pair| (pair.key, pair.value));
-        let named = &mut self.scratch.record;
-        named.clear();
-        for pair in attributes {
-            write_attribute(pair, self.settings.options.translation, named)?;
-        }
-        for (name, value) in named.iter() {
-            match builder
-                .get(name)
-                .map(|earlier| format!("{earlier};{value}"))
-            {
-                Some(joined) => builder.set(name, &joined),
-                None => builder.set(name, value),
-            };
-        }
+/// The point's attributes as labels, in the order of their keys. (Those that come to bear one name
+/// are joined with `;`.)
+fn attribute_labels(
+    options: &DecodeOptions,
+    point: &Point<'_>,
+    named: &mut Pairs,
+) -> Result<(), Malformed> {
+    let mut attributes = Vec::new();
+    each_attribute(point.message, point.attributes, |message| {
+        attributes.push(KeyValue::read(message)?);
         Ok(())
+    })?;
+    attributes.sort_by_key(|pair| (pair.key, pair.value));
+    named.clear();
+    for pair in attributes {
+        write_attribute(pair, options.translation, named)?;
     }
+    Ok(())
+}
+
+/// How nearly all number points begin: start, time, value, in this order. Gives the time's
+/// nanoseconds and the value.
+#[inline]
+fn usual_head(head: &[u8; 27]) -> Option<(u64, f64)> {
+    const FIXED64: u8 = 1;
+    if head[0] != 2 << 3 | FIXED64 || head[9] != 3 << 3 | FIXED64 {
+        return None;
+    }
+    let bits = |at: usize| {
+        head[at..]
+            .first_chunk()
+            .map(|bytes| u64::from_le_bytes(*bytes))
+    };
+    let value = match head[18] {
+        0x21 => f64::from_bits(bits(19)?),
+        0x31 => bits(19)? as i64 as f64,
+        _ => return None,
+    };
+    Some((bits(10)?, value))
 }
 
 /// `ValueAtQuantile`: the quantile and its value.

@@ -1,9 +1,9 @@
 //! Resources: which of their attributes become labels.
 
 use crate::naming::label_name;
-use crate::options::Translation;
+use crate::options::{DecodeOptions, Translation};
 use crate::otlp::any_value::{AnyValue, KeyValue};
-use crate::pairs::{Pairs, pair_hash};
+use crate::pairs::{ByHash, Pairs, fold, pair_hash};
 use crate::proto::{Fields, Malformed};
 
 /// Walks the `KeyValue`s that a message holds in `field` (1 in a `Resource`).
@@ -21,8 +21,51 @@ pub(crate) fn each_attribute<'a>(
     Ok(())
 }
 
+/// What the resources of metrics come to, by their bytes; they are the same in record after record.
+#[derive(Debug, Default)]
+pub(crate) struct Resources {
+    known: ByHash<ResourceHash>,
+}
+
+/// Hashes of one resource.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResourceHash {
+    /// Of its labels: two resources with the same share their series.
+    pub labels: u128,
+    /// Of all its attributes.
+    pub all: u128,
+}
+
+impl Resources {
+    /// Resources that are remembered; then they are all forgotten at once.
+    const MAX_REMEMBERED: usize = 4_096;
+
+    /// The hashes of a resource; where it is new, its labels are left in `labels`.
+    pub(crate) fn of(
+        &mut self,
+        resource: &[u8],
+        options: &DecodeOptions,
+        labels: &mut Pairs,
+    ) -> Result<ResourceHash, Malformed> {
+        let bytes = fold(0, resource);
+        if let Some(known) = self.known.get(&bytes) {
+            return Ok(*known);
+        }
+        metric_labels(resource, options, labels)?;
+        let hashes = ResourceHash {
+            labels: labels.hash(),
+            all: hash_of_all(resource)?,
+        };
+        if self.known.len() >= Self::MAX_REMEMBERED {
+            self.known.clear();
+        }
+        self.known.insert(bytes, hashes);
+        Ok(hashes)
+    }
+}
+
 /// A hash of all attributes of a resource.
-pub(crate) fn hash_of_all(resource: &[u8]) -> Result<u128, Malformed> {
+fn hash_of_all(resource: &[u8]) -> Result<u128, Malformed> {
     let mut sum = 0_u128;
     each_attribute(resource, 1, |pair| {
         sum = sum.wrapping_add(pair_hash(pair));
@@ -35,9 +78,7 @@ pub(crate) fn hash_of_all(resource: &[u8]) -> Result<u128, Malformed> {
 /// order.
 pub(crate) fn metric_labels(
     resource: &[u8],
-    promote: &[String],
-    hash_label: &str,
-    translation: Translation,
+    options: &DecodeOptions,
     out: &mut Pairs,
 ) -> Result<(), Malformed> {
     out.clear();
@@ -71,11 +112,13 @@ pub(crate) fn metric_labels(
     }
     each_attribute(resource, 1, |message| {
         let pair = KeyValue::read(message)?;
+        let promote = &options.promote_resource_attributes;
         if promote.iter().any(|key| key == pair.key) {
-            write_attribute(pair, translation, out)?;
+            write_attribute(pair, options.translation, out)?;
         }
         Ok(())
     })?;
+    let hash_label = &options.resource_hash_label;
     if !hash_label.is_empty() {
         let hash = hash_of_all(resource)? as u64;
         out.push(hash_label, &format!("{hash:016x}"));

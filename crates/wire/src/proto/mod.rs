@@ -5,5 +5,5 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Fields, Malformed, Value, each_double, each_fixed64};
+pub(crate) use read::{Fields, Malformed, Value, each_double, each_fixed64, each_uint32};
 pub(crate) use write::Writer;
