@@ -196,7 +196,7 @@ fn otlp_record(i: u64) -> Vec<u8> {
     ];
     let metrics = (0..9).map(|m| {
         let points = (0..10).map(|p| point(i, m, p)).collect();
-        let data = if m % 3 == 0 {
+        let data = if m.is_multiple_of(3) {
             Data::Gauge(Gauge {
                 data_points: points,
             })
@@ -261,7 +261,7 @@ fn point(i: u64, m: u64, p: u64) -> NumberDataPoint {
         attributes,
         start_time_unix_nano: (T0_MS as u64 - 3_600_000) * 1_000_000,
         time_unix_nano: T0_MS as u64 * 1_000_000,
-        value: Some(if m % 2 == 0 {
+        value: Some(if m.is_multiple_of(2) {
             Number::AsDouble(number)
         } else {
             Number::AsInt(number as i64)
