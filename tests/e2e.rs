@@ -24,6 +24,8 @@ mod instances;
 mod outage;
 #[path = "e2e/receivers.rs"]
 mod receivers;
+#[path = "e2e/recorded.rs"]
+mod recorded;
 #[path = "e2e/reload.rs"]
 mod reload;
 #[path = "e2e/start.rs"]
