@@ -28,6 +28,8 @@ mod outage;
 mod pressure;
 #[path = "e2e/receivers.rs"]
 mod receivers;
+#[path = "e2e/recorded.rs"]
+mod recorded;
 #[path = "e2e/reload.rs"]
 mod reload;
 #[path = "e2e/start.rs"]

@@ -183,7 +183,9 @@ fn start(peer: Peer, rules: usize, mode: &str, of: &Loaded<'_>) -> Result<Told, 
     let Some(line) = line.filter(|_| done.status.success()) else {
         return Err(format!("{} failed: {}: {text}", script.display(), done.status).into());
     };
-    let results = of.cluster.read(&output, |_| ())?;
+    let mut results = 0;
+    of.cluster
+        .read(&output, |payload| results += rules_in(payload))?;
     Ok(Told {
         cpu_s: field(line, "cpu")?,
         resident_mb: field(line, "rss_mb")? as u64,
@@ -193,6 +195,16 @@ fn start(peer: Peer, rules: usize, mode: &str, of: &Loaded<'_>) -> Result<Told, 
 
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+}
+
+/// Results in a record: one, or as many as the list of rules is long.
+fn rules_in(payload: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(payload);
+    let list = text.split_once("\"rules\":\"");
+    list.map_or(1, |(_, list)| {
+        let numbers = list.split('"').next().unwrap_or_default();
+        numbers.split(',').count() as u64
+    })
 }
 
 /// The number after ` name=`.
@@ -207,6 +219,12 @@ fn field(line: &str, name: &str) -> Result<f64, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn merged_results_are_counted_one_by_one() {
+        assert_eq!(rules_in(br#"{"rule":3,"service":"a,b"}"#), 1);
+        assert_eq!(rules_in(br#"{"rules":"0,4,8","service":"a,b"}"#), 3);
+    }
 
     #[test]
     fn fields_are_found_by_their_whole_names() {

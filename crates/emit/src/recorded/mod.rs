@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use foghorn_kafka::{KafkaError, Producer, RdProducer};
 use foghorn_model::{Labels, Timestamp};
+use prometheus::IntGauge;
 use serde::Deserialize;
 
 use crate::config::properties;
@@ -140,9 +141,10 @@ impl RecordedSink {
         let give_up = Arc::new(AtomicBool::new(false));
         let mut writer = Writer::new(topic, format, producer, Box::new(open), metrics.clone());
         let (drained, told) = (Arc::clone(&queue), Arc::clone(&give_up));
+        let queued = metrics.recorded_queued.clone();
         let thread = std::thread::Builder::new()
             .name("recorded".to_owned())
-            .spawn(move || drain(&mut writer, &drained, &told))?;
+            .spawn(move || drain(&mut writer, &drained, &told, &queued))?;
         Ok(Self {
             queue,
             give_up,
@@ -181,10 +183,11 @@ impl RecordedSink {
     }
 }
 
-fn drain(writer: &mut Writer, queue: &Queue, give_up: &AtomicBool) {
+fn drain(writer: &mut Writer, queue: &Queue, give_up: &AtomicBool, queued: &IntGauge) {
     let over = || give_up.load(Ordering::Acquire);
     while !queue.is_over() {
         if let Some(samples) = queue.take(ACK_EVERY) {
+            queued.set(queue.len() as i64);
             writer.write(&samples, over);
         }
         writer.settle(Duration::ZERO);
