@@ -16,5 +16,6 @@ pub mod promql;
 mod read_index;
 mod series;
 pub mod shard;
+mod unordered;
 pub mod vector;
 mod window;

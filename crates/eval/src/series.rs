@@ -26,6 +26,8 @@ pub(crate) struct Extra {
     /// The partition of each point of the window, once a second partition has sent some: of two
     /// values for one instant the one from the lower partition stands.
     pub(crate) origins: Option<Vec<PartitionRank>>,
+    /// Samples that came behind newer ones, in arrival order, until somebody reads the window.
+    pub(crate) unordered: Vec<(Point, PartitionRank)>,
     /// Of a delta series, per group that reads it.
     pub(crate) totals: SmallVec<[GroupTotal; 1]>,
     /// The intakes' numbers that lead here, but the first.
@@ -164,6 +166,7 @@ impl Series {
     }
 
     /// Takes a sample that is on time. What lies at or before `horizon` may go to make room.
+    /// Whether it is the first that has to be [ordered](Self::order) before the window is read.
     #[inline]
     pub(crate) fn append(
         &mut self,
@@ -171,35 +174,43 @@ impl Series {
         from: PartitionRank,
         horizon: impl FnOnce() -> Timestamp,
         lower: impl Fn(PartitionRank, PartitionRank) -> bool,
-    ) {
-        let plain = self.extra.is_none() && self.home == from;
-        if plain && point.t > self.window.last_t() && self.window.try_push(point) {
-            self.stale |= foghorn_model::is_stale(point.v);
-            return;
+    ) -> bool {
+        self.stale |= foghorn_model::is_stale(point.v);
+        if point.t <= self.window.last_t() {
+            return self.defer(point, from, lower);
         }
-        self.trim(horizon());
+        let origins = self.extra.as_mut().map(|extra| &mut extra.origins);
+        let pushed = match origins {
+            None => self.home == from && self.window.try_push(point),
+            Some(Some(origins)) => {
+                let pushed = self.window.try_push(point);
+                if pushed {
+                    origins.push(from);
+                }
+                pushed
+            }
+            Some(None) => false,
+        };
+        if !pushed {
+            self.trim(horizon());
+            self.append_newest(point, from);
+        }
+        false
+    }
+
+    fn append_newest(&mut self, point: Point, from: PartitionRank) {
         if self.extra.is_none() && self.window.is_empty() {
             self.home = from;
         }
-        self.append_slowly(point, from, lower);
-    }
-
-    fn append_slowly(
-        &mut self,
-        point: Point,
-        from: PartitionRank,
-        lower: impl Fn(PartitionRank, PartitionRank) -> bool,
-    ) {
-        let newest = point.t > self.window.last_t();
-        match self.extra.as_mut().and_then(|extra| extra.origins.as_mut()) {
-            Some(origins) if newest => {
-                self.window.push(point);
-                origins.push(from);
-            }
-            None if newest && self.home == from => self.window.push(point),
-            _ => self.insert(point, from, lower),
+        let (count, home) = (self.window.len(), self.home);
+        if from != home && self.kind != Kind::Records {
+            let extra = self.extra.get_or_insert_default();
+            extra.origins.get_or_insert_with(|| vec![home; count]);
         }
-        self.stale |= foghorn_model::is_stale(point.v);
+        self.window.push(point);
+        if let Some(origins) = self.extra.as_mut().and_then(|extra| extra.origins.as_mut()) {
+            origins.push(from);
+        }
     }
 
     fn insert(
@@ -397,6 +408,7 @@ impl Series {
         let needed = !extra.late.is_empty()
             || !extra.totals.is_empty()
             || !extra.refs.is_empty()
+            || !extra.unordered.is_empty()
             || extra.origins.is_some();
         if !needed {
             self.extra = None;
@@ -415,7 +427,7 @@ impl Series {
             && self
                 .extra
                 .as_ref()
-                .is_none_or(|extra| extra.late.is_empty())
+                .is_none_or(|extra| extra.late.is_empty() && extra.unordered.is_empty())
     }
 
     /// Its points in a span as tick `tick` sees them: late ones where they may be seen, deltas
@@ -504,6 +516,7 @@ impl Series {
         let extra = self.extra.as_ref().map_or(0, |extra| {
             size_of::<Extra>()
                 + extra.late.capacity() * size_of::<LatePoint>()
+                + extra.unordered.capacity() * size_of::<(Point, PartitionRank)>()
                 + extra
                     .origins
                     .as_ref()

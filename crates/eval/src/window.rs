@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, FULL};
 use crate::vector::Point;
 
 /// See the module's text.
@@ -114,6 +114,43 @@ impl Window {
         full.seal();
         let sealed = self.sealed.get_or_insert_default();
         sealed.chunks.push_back(full);
+    }
+
+    /// Takes the points from the chunk on that holds the first at or after `t`, in place of what the
+    /// buffer holds; how many stay.
+    pub(crate) fn take_from(&mut self, t: i64, buffer: &mut Vec<Point>) -> usize {
+        buffer.clear();
+        let mut taken = Vec::new();
+        if let Some(sealed) = &mut self.sealed {
+            while let Some(chunk) = sealed.chunks.pop_back_if(|chunk| chunk.last_t() >= t) {
+                taken.push(chunk);
+            }
+            if sealed.chunks.is_empty() {
+                self.sealed = None;
+            }
+        }
+        for chunk in taken.iter().rev().chain([&self.open]) {
+            chunk.decode_onto(0..chunk.len(), buffer);
+        }
+        // Its room is used again.
+        self.open.clear();
+        self.len()
+    }
+
+    /// Appends points that are not before the newest.
+    pub(crate) fn extend(&mut self, points: &[Point]) {
+        let mut rest = points;
+        if self.open.is_empty() {
+            while rest.len() > FULL {
+                let (full, more) = rest.split_at(FULL);
+                let sealed = self.sealed.get_or_insert_default();
+                sealed.chunks.push_back(Chunk::of(full));
+                rest = more;
+            }
+            self.open.pack(rest, (rest.len() / 4).max(4));
+        } else {
+            rest.iter().for_each(|point| self.push(*point));
+        }
     }
 
     /// Position of the first point after `t`.

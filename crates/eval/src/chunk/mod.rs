@@ -69,6 +69,11 @@ impl Chunk {
         self.len == self.head
     }
 
+    /// Drops all points; their room stays.
+    pub(crate) fn clear(&mut self) {
+        (self.head, self.len) = (0, 0);
+    }
+
     /// Time of the newest point; there must be one.
     #[inline]
     pub(crate) fn last_t(&self) -> i64 {

@@ -29,6 +29,7 @@ impl Shard {
         let Some(read) = catalog.leaf_read(group, leaf) else {
             return Vector::new();
         };
+        self.order();
         self.sort_members(read);
         let leaf = &catalog.group(group).leaves[leaf.0 as usize];
         let end = leaf.at_ms.unwrap_or(at.ms()) - leaf.offset_ms;
@@ -209,7 +210,7 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    fn changed(&mut self, read: ReadId) {
+    pub(super) fn changed(&mut self, read: ReadId) {
         self.changes += 1;
         let at = read.0 as usize;
         if self.last.len() <= at {

@@ -86,6 +86,8 @@ pub struct Shard {
     stats: ShardStats,
     scratch: Vec<Point>,
     rows: leaf::Versions,
+    /// Slots with samples that are to be put in their places.
+    unordered: Vec<u32>,
 }
 
 impl Shard {
@@ -112,6 +114,7 @@ impl Shard {
             stats: ShardStats::default(),
             scratch: Vec::new(),
             rows: leaf::Versions::default(),
+            unordered: Vec::new(),
         }
     }
 
@@ -185,12 +188,17 @@ impl Shard {
         };
         let (partitions, sets, reads) = (&self.partitions, &self.sets, series.reads);
         match hidden {
-            None => series.append(
-                point,
-                from,
-                || sets.horizon(reads),
-                |a, b| partitions[a as usize] < partitions[b as usize],
-            ),
+            None => {
+                let first = series.append(
+                    point,
+                    from,
+                    || sets.horizon(reads),
+                    |a, b| partitions[a as usize] < partitions[b as usize],
+                );
+                if first {
+                    self.unordered.push(slot);
+                }
+            }
             Some(hidden) => {
                 self.stats.late += 1;
                 self.lately.push(slot);
@@ -303,6 +311,17 @@ impl Shard {
         slot
     }
 
+    /// Puts samples that came behind newer ones in their places: to be called before windows are
+    /// read.
+    fn order(&mut self) {
+        let partitions = &self.partitions;
+        for slot in self.unordered.drain(..) {
+            if let Some(series) = &mut self.series[slot as usize] {
+                series.order(|a, b| partitions[a as usize] < partitions[b as usize]);
+            }
+        }
+    }
+
     /// The intake's number no longer stands for its series (it answers a death mark).
     fn forget(&mut self, intake: u16, number: u32) {
         self.limbo.remove(&(intake, number));
@@ -345,7 +364,10 @@ impl Shard {
         // The last writer of an instant stands (rules of one group that record one series).
         match series.window.find(at.ms()) {
             Ok(i) => series.window.replace(i, value),
-            Err(_) => series.append(point, 0, || sets.horizon(reads), |_, _| false),
+            Err(_) => {
+                series.append(point, 0, || sets.horizon(reads), |_, _| false);
+                series.order(|_, _| false);
+            }
         }
         series.stale |= foghorn_model::is_stale(value);
     }

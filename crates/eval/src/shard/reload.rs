@@ -13,6 +13,7 @@ impl Shard {
     /// Takes new rules: series that nothing names any more go, the others keep their windows.
     /// `group_map` gives, per new group, the old group whose ticks it goes on with.
     pub fn reload(&mut self, catalog: Arc<Catalog>, group_map: &[Option<GroupIndex>]) {
+        self.order();
         let old = std::mem::replace(&mut self.catalog, catalog);
         let catalog = Arc::clone(&self.catalog);
         let last = self.closed.iter().copied().max().unwrap_or(Timestamp::MIN);

@@ -18,6 +18,7 @@ use crate::series::{PartitionRank, Series, SetId, Span};
 impl Shard {
     /// A group closed a tick: what no group can reach any more goes, if not at once.
     pub fn closed(&mut self, group: GroupIndex, tick: Timestamp) {
+        self.order();
         self.closed[group] = tick;
         let catalog = Arc::clone(&self.catalog);
         self.total(group, tick);
@@ -152,7 +153,11 @@ impl Shard {
         let series = &self.series;
         for read in reads {
             let members = &mut self.members[read.0 as usize];
+            let before = members.len();
             members.retain(|slot| series[*slot as usize].is_some());
+            if members.len() < before {
+                self.rows.changed(read);
+            }
             if members.len() < members.capacity() / 4 {
                 members.shrink_to(2 * members.len());
             }

@@ -42,6 +42,7 @@ impl Shard {
         out: &mut Scanned,
     ) {
         out.clear(plan.dense.len(), plan.sparse as usize);
+        self.order();
         self.sort_members(plan.read);
         out.version = self.rows.version(plan.read);
         let catalog = Arc::clone(&self.catalog);
