@@ -175,7 +175,6 @@ impl Series {
         horizon: impl FnOnce() -> Timestamp,
         lower: impl Fn(PartitionRank, PartitionRank) -> bool,
     ) -> bool {
-        self.stale |= foghorn_model::is_stale(point.v);
         if point.t <= self.window.last_t() {
             return self.defer(point, from, lower);
         }
@@ -195,6 +194,8 @@ impl Series {
             self.trim(horizon());
             self.append_newest(point, from);
         }
+        // Not before the trim, which looks for markers anew.
+        self.stale |= foghorn_model::is_stale(point.v);
         false
     }
 

@@ -36,6 +36,9 @@ impl Series {
         let Some(first) = aside.iter().map(|(point, _)| point.t).min() else {
             return;
         };
+        self.stale |= aside
+            .iter()
+            .any(|(point, _)| foghorn_model::is_stale(point.v));
         let mut points = Vec::new();
         let before = self.window.take_from(first, &mut points);
         let mut origins = extra.origins.take();
@@ -117,6 +120,32 @@ mod tests {
         check(Kind::Absolute, "10=1@2 20=2@2 10=9@1 10=8@3", "10=9 20=2");
         check(Kind::Absolute, "10=1@1 20=2@1 10=9@1", "10=1 20=2");
         check(Kind::Absolute, "20=2@1 10=7@3 10=9@2 10=8@2", "10=9 20=2");
+    }
+
+    #[test]
+    fn a_staleness_marker_is_not_forgotten() {
+        let stale = |arrivals: &[(i64, f64)]| {
+            let mut series = Series::new(Labels::empty(), Kind::Absolute, 0, SetId(0), None);
+            for (t, v) in arrivals {
+                let point = Point { t: *t, v: *v };
+                // All but the newest may go whenever room is made.
+                let horizon = Timestamp(series.window.last_t().saturating_sub(1));
+                series.append(point, 0, || horizon, |a, b| a < b);
+            }
+            series.order(|a, b| a < b);
+            series.stale
+        };
+        let marker = foghorn_model::time::STALE_NAN;
+        for many in 1..200 {
+            let values = (0..many).map(|t| (t, 1.0));
+            let last: Vec<_> = values.clone().chain([(many, marker)]).collect();
+            assert!(stale(&last), "the last of {many}");
+            let aside: Vec<_> = values
+                .chain([(many + 5, 1.0), (many + 3, marker)])
+                .chain((6..40).map(|t| (many + t, 1.0)))
+                .collect();
+            assert!(stale(&aside), "aside, behind {many}");
+        }
     }
 
     #[test]

@@ -460,6 +460,7 @@ mod tests {
     #[test]
     fn sources_say_how_they_are_read() {
         check_source("format: json_logs, compression: gzip", "");
+        check_source("format: remote_write_2, compression: zstd", "");
         check_source(
             "format: json_logs, decode: {json_logs: {timestamp: [t, /a/b]}}",
             "",

@@ -57,8 +57,7 @@ fn version(headers: &HeaderMap) -> Result<Format, Outcome> {
             Ok(Format::RemoteWrite1)
         }
         ("application/x-protobuf", Some("io.prometheus.write.v2.request")) => {
-            let unread = |error: foghorn_wire::UnknownFormat| Outcome::unsupported(error.hint);
-            "remote_write_2".parse().map_err(unread)
+            Ok(Format::RemoteWrite2)
         }
         _ => Err(Outcome::unsupported(
             "send application/x-protobuf, of prometheus.WriteRequest (1.0) or \

@@ -274,6 +274,14 @@ async fn the_content_type_tells_remote_writes_version() {
     for (headers, format) in [
         (WRITE.to_owned(), Format::RemoteWrite1),
         (typed("prometheus.WriteRequest"), Format::RemoteWrite1),
+        (
+            typed("io.prometheus.write.v2.Request"),
+            Format::RemoteWrite2,
+        ),
+        (
+            typed("\"io.prometheus.write.v2.Request\""),
+            Format::RemoteWrite2,
+        ),
     ] {
         let offered = Some((format, &b"series"[..]));
         let answer = check(path, &headers, &snappy(b"series"), 204, offered).await;
