@@ -51,6 +51,7 @@ fn what_is_over_a_bound_is_refused_by_name_and_costs_nothing_else() {
             [
                 ("bootstrap.servers", broker.bootstrap()),
                 ("message.max.bytes", "104000000"),
+                ("queue.buffering.max.kbytes", "204800"),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
@@ -110,7 +111,7 @@ time: {{idle_timeout: 1s}}
     for (reason, wanted) in [
         ("name_too_long", true),
         ("too_many_labels", true),
-        ("bad_json", true),
+        ("too_deep", true),
         ("too_large", real),
     ] {
         let counted = shown.lines().any(|line| {
