@@ -16,17 +16,16 @@ pub(crate) const MANY: u64 = 10;
 /// A partition with a backlog whose watermark is older than this is said to lag, in milliseconds.
 pub(crate) const LAG_MS: i64 = 300_000;
 /// Reasons that name a bound of ours: one refusal is worth a word, since it will happen again.
-const BOUNDS: [&str; 10] = [
+const BOUNDS: [&str; 9] = [
     "series_limit",
     "too_large",
     "bomb",
     "too_deep",
     "too_many_labels",
-    "too_many_series",
-    "too_many_points",
     "name_too_long",
     "value_too_long",
-    "too_many_streams",
+    "too_many_services",
+    "too_many_edges",
 ];
 
 /// What is looked at, at one moment. Counters only grow.

@@ -31,7 +31,7 @@ use unnamed::Unnamed;
 pub use said::{IntakeStats, MatchHit, Said};
 pub use turned::{TURNED_AWAY_MS, TurnedAway};
 
-/// Most pairs of services that one intake learns from spans; further ones are not reported.
+/// Most pairs of services that one intake learns from spans; further ones are refused.
 const MAX_EDGES: usize = 100_000;
 
 #[derive(Debug)]
@@ -576,15 +576,20 @@ impl SampleSink for Intake {
             return;
         }
         let seed = xxh3_128(client.as_bytes()) as u64;
-        if self.edges.len() < MAX_EDGES
-            && self
-                .edges
-                .insert(xxh3_128_with_seed(server.as_bytes(), seed))
-        {
-            self.current
-                .edges
-                .push((client.to_owned(), server.to_owned()));
+        let pair = xxh3_128_with_seed(server.as_bytes(), seed);
+        if self.edges.contains(&pair) {
+            return;
         }
+        if self.edges.len() >= MAX_EDGES {
+            return self.refuse(Refusal::new(
+                "too_many_edges",
+                format!("{client} calls {server}: {MAX_EDGES} pairs of services are known"),
+            ));
+        }
+        self.edges.insert(pair);
+        self.current
+            .edges
+            .push((client.to_owned(), server.to_owned()));
     }
 
     fn witness(&mut self, at: Timestamp) {
