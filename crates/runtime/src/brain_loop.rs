@@ -10,8 +10,8 @@ use foghorn_engine::sequencer::PartitionState;
 use foghorn_engine::{Brain, Command, Entry, Pin, Recorded, RuleFile, Sources};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::clock::PartitionClock;
+use foghorn_eval::intake::TurnedAway;
 use foghorn_eval::shard::Progress;
-use foghorn_ingest::Feeder;
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
 use foghorn_store::{Outbox, SignalLog};
 use tokio::time::Instant;
@@ -20,12 +20,15 @@ use tracing::{info, warn};
 use crate::clock::wall;
 use crate::dead_letters::DeadLetters;
 use crate::http_feed::HttpQueue;
-use crate::hub::{Hub, WorkerState, lock, settle};
+use crate::hub::{Held, Hub, lock, settle};
 use crate::metrics::Metrics;
 use crate::pipeline::least;
 use crate::self_watch::{SelfWatch, Signs};
 
 use crate::live::LiveError;
+
+/// The brain looks at all workers so often at least: partitions fall idle as time passes.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What the brain's thread is asked to do.
 pub(crate) enum Ask {
@@ -58,6 +61,8 @@ pub(crate) struct BrainLoop {
     pub(crate) settle_ms: i64,
     pub(crate) was_complete: bool,
     pub(crate) measures: u32,
+    /// Whether every partition is read and event time has begun, as of the last look.
+    pub(crate) speaks: bool,
     pub(crate) watch: SelfWatch,
     pub(crate) ready: Option<Result<(), String>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -81,10 +86,16 @@ impl BrainLoop {
 
     fn work(&mut self, first: &[Entry]) -> Result<(), LiveError> {
         self.write(first)?;
-        let mut measured = Timestamp::MIN;
+        let (mut measured, mut looked, mut busy) = (Timestamp::MIN, Instant::now(), false);
         loop {
             let stopping = self.hub.stopping();
-            let busy = self.look()?;
+            self.hear()?;
+            // A look waits for every worker's batch, and what is said meanwhile waits behind it.
+            let due = self.hub.take_due() || busy || stopping || looked.elapsed() >= LOOK;
+            busy = due && self.look()?;
+            if due {
+                looked = Instant::now();
+            }
             let now = wall();
             if now - measured >= 1_000 {
                 measured = now;
@@ -104,6 +115,49 @@ impl BrainLoop {
         match lock(&self.hub.failure).take() {
             Some(why) => Err(LiveError::Thread(why)),
             None => Ok(()),
+        }
+    }
+
+    /// Takes in what records said, without waiting for the workers: matches and changes are decided
+    /// on arrival. While nothing may be said that is left to the look.
+    fn hear(&mut self) -> Result<(), LiveError> {
+        if !self.speaks || self.hub.said() == 0 {
+            return Ok(());
+        }
+        let words = self.hub.take_words();
+        let mut entries = Vec::new();
+        self.decided(words.lowered, words.turned_away, &mut entries);
+        let nothing_closes = Sources::default();
+        let advance = self
+            .brain
+            .advance(words.said, &nothing_closes, &mut [], wall());
+        entries.extend(advance.entries);
+        self.write(&entries)
+    }
+
+    /// What was decided when records were read.
+    fn decided(
+        &self,
+        lowered: Vec<(Partition, Offset, Timestamp)>,
+        turned_away: Vec<TurnedAway>,
+        entries: &mut Vec<Entry>,
+    ) {
+        // What the log holds already is read again.
+        let is_new = |partition: &Partition, offset: Offset| {
+            let logged = self.logged.get(partition);
+            logged.is_none_or(|logged| offset >= *logged)
+        };
+        let lowered = lowered.into_iter();
+        let lowered = lowered.filter(|(partition, offset, _)| is_new(partition, *offset));
+        entries.extend(lowered.map(|(partition, offset, stamp)| Entry::Lowered {
+            partition,
+            offset,
+            stamp,
+        }));
+        if !turned_away.is_empty() {
+            entries.push(Entry::TurnedAway {
+                decisions: turned_away,
+            });
         }
     }
 
@@ -147,33 +201,8 @@ impl BrainLoop {
                 });
             }
         }
-        for worker in &mut workers {
-            for (partition, offset, stamp) in
-                worker.feeders.iter_mut().flat_map(Feeder::take_lowered)
-            {
-                // What the log holds already is read again.
-                if self
-                    .logged
-                    .get(&partition)
-                    .is_none_or(|logged| offset >= *logged)
-                {
-                    entries.push(Entry::Lowered {
-                        partition,
-                        offset,
-                        stamp,
-                    });
-                }
-            }
-        }
-        let turned_away: Vec<_> = workers
-            .iter_mut()
-            .flat_map(|worker| worker.intake.take_turned_away())
-            .collect();
-        if !turned_away.is_empty() {
-            entries.push(Entry::TurnedAway {
-                decisions: turned_away,
-            });
-        }
+        let words = self.hub.take_words();
+        self.decided(words.lowered, words.turned_away, &mut entries);
         let core = self.brain.core();
         if !(0..core.catalog().rules.groups.len()).any(|group| core.is_replayed(group))
             && let Some((catalog, files)) = self.reload.take()
@@ -181,10 +210,7 @@ impl BrainLoop {
             self.reload(&catalog, files, &mut workers, &mut entries);
         }
         let sources = self.sources(&workers);
-        let said = workers
-            .iter_mut()
-            .flat_map(|worker| std::mem::take(&mut worker.said))
-            .collect();
+        let said = words.said;
         let complete = lock(&hub.directory).missing() == 0 && !sources.partitions.is_empty();
         if complete && !self.started {
             self.begin(&workers, &mut entries);
@@ -221,8 +247,9 @@ impl BrainLoop {
             }
         } else if !said.is_empty() {
             // Nothing may be said yet: it waits where it was.
-            workers[0].said.splice(0..0, said);
+            hub.put_back(said);
         }
+        self.speaks = complete && self.started;
         self.pause(&sources);
         let highest = (0..self.brain.core().catalog().rules.groups.len())
             .filter_map(|g| self.brain.core().closed(g))
@@ -245,11 +272,7 @@ impl BrainLoop {
     /// The first tick of a start at the earliest record: when every partition has either shown
     /// one or is at its end. Time begins where the oldest of those first records stands, however
     /// far was read since.
-    fn begin(
-        &mut self,
-        workers: &[std::sync::MutexGuard<'_, WorkerState>],
-        entries: &mut Vec<Entry>,
-    ) {
+    fn begin(&mut self, workers: &[Held<'_>], entries: &mut Vec<Entry>) {
         let facts: Vec<_> = workers
             .iter()
             .flat_map(|worker| worker.facts.values())
@@ -266,7 +289,7 @@ impl BrainLoop {
         }
     }
 
-    fn sources(&mut self, workers: &[std::sync::MutexGuard<'_, WorkerState>]) -> Sources {
+    fn sources(&mut self, workers: &[Held<'_>]) -> Sources {
         let mut partitions = std::mem::take(&mut self.last_known);
         for state in partitions.values_mut() {
             // Unless somebody reads it: neither at its end nor out of reach, so it is waited for.
@@ -340,7 +363,7 @@ impl BrainLoop {
         &mut self,
         catalog: &Arc<Catalog>,
         files: Vec<RuleFile>,
-        workers: &mut [std::sync::MutexGuard<'_, WorkerState>],
+        workers: &mut [Held<'_>],
         entries: &mut Vec<Entry>,
     ) {
         let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();

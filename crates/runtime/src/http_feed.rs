@@ -9,7 +9,7 @@ use foghorn_model::{Offset, Partition, Timestamp};
 use foghorn_wire::Format;
 
 use crate::clock::wall;
-use crate::hub::{Hub, WorkerState, lock};
+use crate::hub::{Hub, State, lock};
 
 /// A body on its way.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl HttpQueue {
 /// The worker that reads the queue.
 pub(crate) struct HttpWorker {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) state: Arc<Mutex<WorkerState>>,
+    pub(crate) state: Arc<State>,
     pub(crate) queue: Arc<HttpQueue>,
     pub(crate) partition: Partition,
     pub(crate) next_offset: Offset,
@@ -88,7 +88,7 @@ impl HttpWorker {
         while !(self.hub.stopping() && self.queue.is_empty()) {
             let bodies = self.queue.take(Duration::from_millis(20));
             let now = wall();
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             for body in &bodies {
                 let raw = Raw {
                     partition: self.partition,

@@ -10,6 +10,7 @@ use foghorn_eval::intake::{Intake, Said, TurnedAway};
 use foghorn_eval::shard::Shard;
 use foghorn_ingest::{Feeder, Raw};
 use foghorn_model::{Offset, Partition, Refusal, Timestamp};
+use parking_lot::{FairMutex, FairMutexGuard};
 
 use crate::directory::Directory;
 use crate::rings::Rings;
@@ -18,6 +19,13 @@ use crate::rings::Rings;
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// A worker's state behind its lock. Fair: a worker that has more to read takes the lock again within
+/// microseconds, and the brain's thread, woken meanwhile, would find it taken for as long as the
+/// backlog lasts. So whoever waits is next.
+pub(crate) type State = FairMutex<WorkerState>;
+/// A worker's state, held.
+pub(crate) type Held<'a> = FairMutexGuard<'a, WorkerState>;
 
 /// Cells of a batch at which it is handed over though the poll goes on: what is written is read
 /// again while it is still in the core's cache.
@@ -34,6 +42,32 @@ pub(crate) struct Facts {
     pub(crate) lag: Option<i64>,
 }
 
+/// What a worker's records said, and what was decided when they were read, on its way to the brain.
+/// Behind a lock of its own, held for an instant: a match on arrival need not wait for a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    /// What records said, in the order of their partitions' records.
+    pub(crate) said: Vec<Said>,
+    /// Stamps that were lowered, and mattered.
+    pub(crate) lowered: Vec<(Partition, Offset, Timestamp)>,
+    /// Series that were turned away.
+    pub(crate) turned_away: Vec<TurnedAway>,
+}
+
+impl Words {
+    /// Whether nothing waits for the brain.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.said.is_empty() && self.lowered.is_empty() && self.turned_away.is_empty()
+    }
+
+    /// These after those that wait already.
+    fn append(&mut self, mut later: Self) {
+        self.said.append(&mut later.said);
+        self.lowered.append(&mut later.lowered);
+        self.turned_away.append(&mut later.turned_away);
+    }
+}
+
 /// One worker's part of thought: its intake, its shard, and the rings to the other shards.
 pub(crate) struct WorkerState {
     pub(crate) intake: Intake,
@@ -42,7 +76,6 @@ pub(crate) struct WorkerState {
     pub(crate) facts: BTreeMap<Partition, Facts>,
     /// Partitions that joined since the brain last looked: (partition, topic, clock's start).
     pub(crate) joined: Vec<(Partition, String, i64)>,
-    pub(crate) said: Vec<Said>,
     /// Refusals of whole records and of parts, by (source, reason).
     pub(crate) refusals: BTreeMap<(u16, &'static str), u64>,
     pub(crate) bytes: u64,
@@ -51,6 +84,7 @@ pub(crate) struct WorkerState {
     /// What the log has decided of each partition's new series, and up to where.
     pub(crate) turned_away: BTreeMap<Partition, (Offset, Vec<TurnedAway>)>,
     rings: Rings,
+    words: Arc<Mutex<Words>>,
     /// The partition of the last record, where its facts say already that it is being read.
     fresh: Option<Partition>,
     /// The tick that was due when the brain was last called, and the partitions that were past it.
@@ -114,7 +148,15 @@ impl WorkerState {
 
     /// Hands on what was fed: to the own shard at once, to the others by their rings.
     pub(crate) fn hand_over(&mut self) {
-        self.said.extend(self.intake.take_said());
+        let lowered = self.feeders.iter_mut().flat_map(Feeder::take_lowered);
+        let words = Words {
+            said: self.intake.take_said(),
+            lowered: lowered.collect(),
+            turned_away: self.intake.take_turned_away(),
+        };
+        if !words.is_empty() {
+            lock(&self.words).append(words);
+        }
         for (partition, _, refusal) in self.intake.take_refused() {
             *self
                 .refusals
@@ -156,14 +198,19 @@ impl WorkerState {
         self.rings.drain(&mut self.shard);
     }
 
-    /// Whether the brain should look now, and not only when its turn comes: something was said, or
-    /// one more partition has got past the tick that is due next.
+    /// Whether the brain should look now, and not only when its turn comes: one more partition has
+    /// got past the tick that is due next, or has joined.
     pub(crate) fn calls(&mut self, due: Timestamp) -> bool {
         let clocks = self.facts.keys().filter_map(|p| self.intake.clock(*p));
         let past = clocks.filter(|clock| clock.watermark() >= due).count();
         let before = std::mem::replace(&mut self.called, (due, past));
         let crossed = past > 0 && before != self.called;
-        crossed || !self.said.is_empty() || !self.joined.is_empty()
+        crossed || !self.joined.is_empty()
+    }
+
+    /// Whether something waits for the brain's ear.
+    pub(crate) fn has_words(&self) -> bool {
+        !lock(&self.words).is_empty()
     }
 
     /// Share of the fullest outbound ring that is in use.
@@ -174,7 +221,9 @@ impl WorkerState {
 
 /// Everything that is shared.
 pub(crate) struct Hub {
-    pub(crate) workers: Vec<Arc<Mutex<WorkerState>>>,
+    pub(crate) workers: Vec<Arc<State>>,
+    /// Per worker: its words.
+    words: Vec<Arc<Mutex<Words>>>,
     pub(crate) directory: Mutex<Directory>,
     pub(crate) rules: Vec<TimeRules>,
     /// Partitions to pause, by the brain's word.
@@ -186,6 +235,8 @@ pub(crate) struct Hub {
     pub(crate) stop: AtomicBool,
     /// A thread met what it cannot go on with.
     pub(crate) failure: Mutex<Option<String>>,
+    /// Whether the brain should look at the workers.
+    due: AtomicBool,
     bell: (Mutex<bool>, Condvar),
 }
 
@@ -197,26 +248,32 @@ impl Hub {
         rules: Vec<TimeRules>,
     ) -> Self {
         let rings = Rings::lay(parts.len());
-        let states = parts.into_iter().zip(rings).map(|(part, rings)| {
-            let (intake, shard, feeders) = part;
-            Arc::new(Mutex::new(WorkerState {
-                intake,
-                shard,
-                feeders,
-                facts: BTreeMap::new(),
-                joined: Vec::new(),
-                said: Vec::new(),
-                refusals: BTreeMap::new(),
-                bytes: 0,
-                lowered: BTreeMap::new(),
-                turned_away: BTreeMap::new(),
-                rings,
-                fresh: None,
-                called: (Timestamp::MIN, 0),
-            }))
-        });
+        let words: Vec<_> = rings.iter().map(|_| Arc::default()).collect();
+        let states = parts
+            .into_iter()
+            .zip(rings)
+            .zip(&words)
+            .map(|((part, rings), words)| {
+                let (intake, shard, feeders) = part;
+                Arc::new(State::new(WorkerState {
+                    intake,
+                    shard,
+                    feeders,
+                    facts: BTreeMap::new(),
+                    joined: Vec::new(),
+                    refusals: BTreeMap::new(),
+                    bytes: 0,
+                    lowered: BTreeMap::new(),
+                    turned_away: BTreeMap::new(),
+                    rings,
+                    words: Arc::clone(words),
+                    fresh: None,
+                    called: (Timestamp::MIN, 0),
+                }))
+            });
         Self {
             workers: states.collect(),
+            words,
             directory: Mutex::new(directory),
             rules,
             paused: Mutex::default(),
@@ -224,23 +281,50 @@ impl Hub {
             next_tick: AtomicI64::new(Timestamp::MIN.ms()),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),
+            due: AtomicBool::new(true),
             bell: (Mutex::new(false), Condvar::new()),
         }
     }
 
     /// Locks every worker, in order.
-    pub(crate) fn lock_all(&self) -> Vec<MutexGuard<'_, WorkerState>> {
-        self.workers.iter().map(|worker| lock(worker)).collect()
+    pub(crate) fn lock_all(&self) -> Vec<Held<'_>> {
+        self.workers.iter().map(|worker| worker.lock()).collect()
     }
 
     /// Records whose words wait for the brain.
     pub(crate) fn said(&self) -> usize {
-        let workers = self.workers.iter();
-        workers.map(|worker| lock(worker).said.len()).sum()
+        self.words.iter().map(|words| lock(words).said.len()).sum()
+    }
+
+    /// What all workers' records said since the last call.
+    pub(crate) fn take_words(&self) -> Words {
+        let mut all = Words::default();
+        for words in &self.words {
+            all.append(std::mem::take(&mut *lock(words)));
+        }
+        all
+    }
+
+    /// What may not be said yet goes back to where it waited.
+    pub(crate) fn put_back(&self, said: Vec<Said>) {
+        if let Some(words) = self.words.first() {
+            lock(words).said.splice(0..0, said);
+        }
     }
 
     /// Something happened that the brain should look at.
     pub(crate) fn ring(&self) {
+        self.due.store(true, Ordering::Release);
+        self.ring_to_hear();
+    }
+
+    /// Whether somebody rang since the last call.
+    pub(crate) fn take_due(&self) -> bool {
+        self.due.swap(false, Ordering::AcqRel)
+    }
+
+    /// Something was said: the brain need not look at the workers for that.
+    pub(crate) fn ring_to_hear(&self) {
         *lock(&self.bell.0) = true;
         self.bell.1.notify_one();
     }
@@ -275,7 +359,7 @@ impl Hub {
 }
 
 /// Moves everything that is on its way between workers to where it belongs, and death marks back.
-pub(crate) fn settle(workers: &mut [MutexGuard<'_, WorkerState>]) {
+pub(crate) fn settle(workers: &mut [Held<'_>]) {
     for i in 0..workers.len() {
         workers[i].hand_over();
         while !workers[i].push_backlog() {

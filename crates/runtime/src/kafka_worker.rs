@@ -2,8 +2,8 @@
 //! message.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foghorn_eval::clock::PartitionClock;
@@ -16,7 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::clock::wall;
 use crate::dead_letters::DeadLetters;
-use crate::hub::{Hub, WorkerState, lock, settle};
+use crate::hub::{Hub, State, WorkerState, lock, settle};
 
 /// Records of one batch.
 const BATCH: usize = 1_000;
@@ -76,7 +76,7 @@ impl StartAt for Starter {
 pub(crate) struct KafkaWorker {
     pub(crate) index: usize,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) state: Arc<Mutex<WorkerState>>,
+    pub(crate) state: Arc<State>,
     pub(crate) consumer: Box<dyn Consumer + Send>,
     pub(crate) sources: Arc<Vec<SourceConfig>>,
     pub(crate) dead_letters: Arc<DeadLetters>,
@@ -143,7 +143,7 @@ impl KafkaWorker {
         let result = consumer.poll_batch(BATCH, POLL, &mut |record| {
             let state = guard.get_or_insert_with(|| {
                 now = wall();
-                lock(state)
+                state.lock()
             });
             let Some(Some((source, topic))) = topics.get(record.topic.0 as usize).copied() else {
                 return;
@@ -159,14 +159,16 @@ impl KafkaWorker {
             state.hand_over_grown();
         });
         // Also where nothing came: others may have handed something over.
-        let mut state = guard.unwrap_or_else(|| lock(state));
+        let mut state = guard.unwrap_or_else(|| state.lock());
         state.hand_over();
         state.drain();
         let stuck = !state.push_backlog();
-        let calls = state.calls(hub.next_tick());
+        let (calls, speaks) = (state.calls(hub.next_tick()), state.has_words());
         drop(state);
         if calls {
             hub.ring();
+        } else if speaks {
+            hub.ring_to_hear();
         }
         (result, stuck)
     }
@@ -175,7 +177,7 @@ impl KafkaWorker {
     /// rings are drained, so that no two workers wait for each other.
     fn wait_for_room(&self) {
         while !self.hub.stopping() {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.drain();
             if state.push_backlog() {
                 return;
@@ -212,7 +214,7 @@ impl KafkaWorker {
                     topic: number,
                     index: partition,
                 };
-                let mut state = lock(&self.state);
+                let mut state = self.state.lock();
                 let here = state
                     .intake
                     .clock(partition)
@@ -252,7 +254,7 @@ impl KafkaWorker {
             warn!(%error, "the cluster's topics could not be listed");
         }
         let now = wall();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let mut directory = lock(&self.hub.directory);
         directory.agreed(true);
         let names = self.consumer.topics();
@@ -296,7 +298,7 @@ impl KafkaWorker {
 
     /// Compares positions with the logs' ends.
     fn look(&mut self, now: Timestamp) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         for lag in self.consumer.lags() {
             let Some(Some((source, topic))) = self.topics.get(lag.topic.0 as usize).copied() else {
                 continue;
@@ -327,7 +329,7 @@ impl KafkaWorker {
     /// Pauses and resumes as the brain asks; pauses everything while what was said finds no ear
     /// (partitions that nobody reads hold the brain back, say).
     fn obey(&mut self) {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let mine: BTreeSet<_> = state.facts.keys().copied().collect();
         drop(state);
         let wanted: BTreeSet<_> = if self.hub.said() > MOST_SAID {
@@ -368,7 +370,7 @@ impl KafkaWorker {
     }
 
     fn commit(&mut self) {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let directory = lock(&self.hub.directory);
         let positions: Vec<_> = state
             .facts

@@ -324,7 +324,7 @@ impl Live {
                 // What came by HTTP before is gone: ticks that were closed do not wait for it.
                 clock.pin(closed);
             }
-            let mut state = lock(&hub.workers[total - 1]);
+            let mut state = hub.workers[total - 1].lock();
             state.join(partition, clock, now);
             state.hand_over();
         }
@@ -372,6 +372,7 @@ impl Live {
             settle_ms: config.settle_ms,
             was_complete: false,
             measures: 0,
+            speaks: false,
             watch: SelfWatch::resume(&history.own, now),
             ready: None,
             metrics: config.metrics,

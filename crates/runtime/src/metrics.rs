@@ -1,6 +1,5 @@
 //! Self-metrics, in the words that operators of Prometheus and Kafka expect.
 
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use foghorn_engine::{Advance, Brain, Entry};
@@ -13,7 +12,7 @@ use prometheus::{
 };
 
 use crate::clock::wall;
-use crate::hub::WorkerState;
+use crate::hub::Held;
 use crate::pipeline::sum;
 
 /// See the module's text. Registered once; [`Metrics::registry`] is what `/metrics` shows.
@@ -229,7 +228,7 @@ impl Metrics {
         }
     }
 
-    fn measure_dedup(&self, workers: &[MutexGuard<'_, WorkerState>], names: &[String]) {
+    fn measure_dedup(&self, workers: &[Held<'_>], names: &[String]) {
         for (source, name) in names.iter().enumerate() {
             let feeders = workers
                 .iter()
@@ -253,7 +252,7 @@ impl Metrics {
 
     pub(crate) fn measure(
         &self,
-        workers: &[MutexGuard<'_, WorkerState>],
+        workers: &[Held<'_>],
         names: &[String],
         topic: impl Fn(Partition) -> String,
         brain: &Brain,
