@@ -119,14 +119,19 @@ impl Cluster {
 
     /// Creates a topic that keeps what it is given, however old.
     pub(crate) fn topic(&self, purpose: &str, partitions: u32) -> Result<String, Failure> {
-        let name = format!(
-            "{purpose}-{}-{}",
-            std::process::id(),
-            crate::measure::wall().ms()
-        );
-        let spec = TopicSpec::new(&name, partitions).with("retention.ms", "-1");
+        self.create(TopicSpec::new(name_for(purpose), partitions))
+    }
+
+    /// The same, with records stamped by the broker when it has them.
+    pub(crate) fn stamped_topic(&self, purpose: &str, partitions: u32) -> Result<String, Failure> {
+        let spec = TopicSpec::new(name_for(purpose), partitions);
+        self.create(spec.with("message.timestamp.type", "LogAppendTime"))
+    }
+
+    fn create(&self, spec: TopicSpec) -> Result<String, Failure> {
+        let spec = spec.with("retention.ms", "-1");
         RdAdmin::open(&self.properties())?.create_topic(&spec)?;
-        Ok(name)
+        Ok(spec.name)
     }
 
     /// Creates a topic and lets it be filled, uncompressed.
@@ -206,6 +211,12 @@ impl Cluster {
             wall_s: wall.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// A name that no other topic has.
+fn name_for(purpose: &str) -> String {
+    let (process, now) = (std::process::id(), crate::measure::wall().ms());
+    format!("{purpose}-{process}-{now}")
 }
 
 /// Sends a record, waiting for room.

@@ -5,8 +5,13 @@
 //! arrival; and a metric above a threshold, timed from the record that releases the tick at which it
 //! fires (the first one, in the last partition, whose time is past the tick by the allowed lateness).
 //!
-//! With `--share 0.7` the load is seven tenths of what this machine can take, everything on it: first
-//! records are sent as fast as they go, and how many the runtime then reads a second is looked at.
+//! Two spans are told: from sending to seeing, which holds the queues of the bench's own clients as
+//! well; and from the broker's appending the one to its appending the other, which is the runtime's
+//! alone (fetching and the sink's producer included).
+//!
+//! With `--share 0.7` the load is seven tenths of what this machine can take, everything on it, the
+//! bench's own producer too: first records are sent as fast as they go, until all are read. Before
+//! each phase a bare loop reads the same load: how late it is by itself is the floor.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,11 +26,12 @@ use foghorn_wire::Format;
 use tokio::time::Instant;
 
 use crate::Failure;
+use crate::appended;
 use crate::cluster::{Cluster, acknowledged, send};
 use crate::dataset::{Dataset, METRIC};
 use crate::live::Setup;
 use crate::measure::{say, sleep_until, wall};
-use crate::probes::{Observer, latencies, service, words};
+use crate::probes::{Observer, Sight, between, latencies, service, words};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -95,12 +101,18 @@ fn measure<P: Phase>(args: &Args, cluster: &Cluster, phase: &P, what: &str) -> R
         Some(share) => (flood(cluster, phase)? * share) as u64,
         None => args.rate,
     };
+    let floor = floor(rate, args.seconds, cluster, phase)?;
+    say(&format!(
+        "a bare loop at {rate} records/s, from append to its hands: {floor}"
+    ));
     let told = probe(rate, args.seconds, cluster, phase)?;
     say(&format!("{what} at {rate} records/s: {told}"));
     Ok(())
 }
 
-/// Records a second that the runtime reads while they come as fast as they can be sent.
+/// Records a second that this machine takes from sending to having read them, as fast as they go: how
+/// many are sent in a while, over the time until the last of them is read. (The counter that tells
+/// moves once a second.)
 fn flood<P: Phase>(cluster: &Cluster, phase: &P) -> Result<f64, Failure> {
     let input = cluster.topic("flood", PARTITIONS)?;
     let dir = tempfile::tempdir()?;
@@ -108,29 +120,22 @@ fn flood<P: Phase>(cluster: &Cluster, phase: &P) -> Result<f64, Failure> {
     running.wait("readiness", READY, crate::live::Running::is_ready)?;
     let mut flow = Flow::new(cluster, &input)?;
     let (begin, mut sent) = (Instant::now(), 0_u64);
-    // The counter moves once a second: what lies between two moves took as long as they are apart.
-    let (mut last, mut from, mut rate) = (0.0, None, 0.0);
     while begin.elapsed() < FLOOD {
         phase.load(sent, wall(), &mut flow.text);
         flow.send((sent % u64::from(PARTITIONS)) as u32)?;
         sent += 1;
         if sent.is_multiple_of(1_000) {
             acknowledged(&flow.producer, Duration::ZERO)?;
-            let read = running.gauge("foghorn_records_total");
-            if read > last && begin.elapsed() > FLOOD / 3 {
-                let (first, at) = *from.get_or_insert((read, Instant::now()));
-                if read > first {
-                    rate = (read - first) / at.elapsed().as_secs_f64();
-                }
-            }
-            last = read;
         }
     }
     flow.producer_ends()?;
+    running.wait("all is read", READY, |running| {
+        running.gauge("foghorn_records_total") >= sent as f64
+    })?;
+    let rate = sent as f64 / begin.elapsed().as_secs_f64();
     running.finish()?;
     say(&format!(
-        "flood: {sent} records sent in {:.1} s, {rate:.0} read a second",
-        begin.elapsed().as_secs_f64()
+        "flood: {sent} records sent and read, {rate:.0} a second"
     ));
     Ok(rate)
 }
@@ -161,23 +166,56 @@ fn setup<'a, P: Phase>(
     }
 }
 
+/// How long probes take from the broker's append to a bare loop that reads the same load: what
+/// broker and client library take on this machine.
+fn floor<P: Phase>(
+    rate: u64,
+    seconds: u64,
+    cluster: &Cluster,
+    phase: &P,
+) -> Result<String, Failure> {
+    let input = cluster.stamped_topic("floor", PARTITIONS)?;
+    let observer = Observer::start(cluster.properties(), &input)?;
+    Flow::new(cluster, &input)?.run(rate, seconds, phase)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let seen = observer.finish()?;
+    let mut histogram = hdrhistogram::Histogram::new(3)?;
+    for Sight { at, appended, .. } in seen.values() {
+        histogram.record(1_000 * (*at - *appended).max(0) as u64)?;
+    }
+    Ok(words(&histogram))
+}
+
 fn probe<P: Phase>(
     rate: u64,
     seconds: u64,
     cluster: &Cluster,
     phase: &P,
 ) -> Result<String, Failure> {
-    let (input, output) = (cluster.topic("in", PARTITIONS)?, cluster.topic("out", 1)?);
+    let input = cluster.stamped_topic("in", PARTITIONS)?;
+    let output = cluster.stamped_topic("out", 1)?;
     let observer = Observer::start(cluster.properties(), &output)?;
     let dir = tempfile::tempdir()?;
     let running = setup::<P>(cluster, &input, Some(&output), dir.path()).start()?;
     running.wait("readiness", READY, crate::live::Running::is_ready)?;
-    let begun = Flow::new(cluster, &input)?.run(rate, seconds, phase)?;
+    let flow = Flow::new(cluster, &input)?;
+    let (begun, releases, records) = flow.run(rate, seconds, phase)?;
     // What is on its way arrives within a moment, or never.
     std::thread::sleep(Duration::from_secs(2));
     let seen = observer.finish()?;
     running.finish()?;
-    Ok(words(&latencies(&begun, &seen)?))
+    let sent_to_seen = words(&latencies(&begun, &seen)?);
+    let times: Vec<_> = releases.values().copied().collect();
+    let back = appended::read(cluster, &input, records, &times)?;
+    let released = |number: &u32| back.reached.get(releases.get(number)?);
+    let starts = back.probes.iter().map(|(number, at)| {
+        let start = released(number).map_or(*at, |reached| *reached.max(at));
+        (*number, start)
+    });
+    let appended = words(&between(starts, &seen)?);
+    Ok(format!(
+        "{sent_to_seen}\n  from append to append: {appended}"
+    ))
 }
 
 /// Sends load and probes at their times.
@@ -191,6 +229,9 @@ struct Flow<'a> {
     waiting: BTreeMap<Timestamp, Vec<u32>>,
 }
 
+/// When each probe's clock began; the event time that releases it, where it waits for one; records.
+type Sent = (BTreeMap<u32, Instant>, BTreeMap<u32, Timestamp>, u64);
+
 impl<'a> Flow<'a> {
     fn new(cluster: &Cluster, topic: &'a str) -> Result<Self, Failure> {
         let producer = RdProducer::open(&Properties::bootstrap(cluster.bootstrap()))?;
@@ -203,12 +244,8 @@ impl<'a> Flow<'a> {
         })
     }
 
-    fn run<P: Phase>(
-        mut self,
-        rate: u64,
-        seconds: u64,
-        phase: &P,
-    ) -> Result<BTreeMap<u32, Instant>, Failure> {
+    fn run<P: Phase>(mut self, rate: u64, seconds: u64, phase: &P) -> Result<Sent, Failure> {
+        let (mut releases, mut records) = (BTreeMap::new(), 0);
         let begin = wall();
         let end_ms = seconds as i64 * 1_000 + 2 * MARGIN_MS;
         let (mut sent, mut probes) = (0_u64, 0_u32);
@@ -223,9 +260,10 @@ impl<'a> Flow<'a> {
                     self.begun.insert(probes, Instant::now());
                 } else {
                     self.waiting.entry(released).or_default().push(probes);
+                    releases.insert(probes, released);
                 }
                 self.send(probes % PARTITIONS)?;
-                probes += 1;
+                (probes, records) = (probes + 1, records + 1);
             }
             let due = (ms as u64 + 1) * rate / 1_000;
             if sent < due {
@@ -239,7 +277,7 @@ impl<'a> Flow<'a> {
             acknowledged(&self.producer, Duration::ZERO)?;
         }
         self.producer_ends()?;
-        Ok(self.begun)
+        Ok((self.begun, releases, records + sent))
     }
 
     fn producer_ends(&self) -> Result<(), Failure> {

@@ -9,6 +9,7 @@
 //! compared with results that are computed from the data set alone.
 
 mod allocs;
+mod appended;
 mod catchup;
 mod check;
 mod churn;

@@ -8,13 +8,24 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use foghorn_kafka::{Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer, Start};
+use foghorn_model::Timestamp;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use crate::Failure;
 
+/// The first sight of a probe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight {
+    pub(crate) seen: Instant,
+    /// The same, by the clock that the broker goes by.
+    pub(crate) at: Timestamp,
+    /// When the broker had it.
+    pub(crate) appended: Timestamp,
+}
+
 /// When each probe was first seen.
-pub(crate) type Seen = BTreeMap<u32, Instant>;
+pub(crate) type Seen = BTreeMap<u32, Sight>;
 
 /// The service that stands for a probe.
 pub(crate) fn service(number: u32) -> String {
@@ -66,7 +77,11 @@ fn observe(properties: Properties, topic: &str, stop: &AtomicBool) -> Result<See
         consumer.poll_batch(1_000, Duration::from_millis(100), &mut |record| {
             let text = std::str::from_utf8(record.payload.unwrap_or_default()).unwrap_or_default();
             if let Some(number) = number(text) {
-                seen.entry(number).or_insert_with(Instant::now);
+                seen.entry(number).or_insert_with(|| Sight {
+                    seen: Instant::now(),
+                    at: crate::measure::wall(),
+                    appended: Timestamp(record.timestamp_ms.unwrap_or_default()),
+                });
             }
         })?;
         consumer.events();
@@ -98,8 +113,22 @@ pub(crate) fn latencies(
         .into());
     }
     for (number, begin) in begun {
-        let span = seen[number].saturating_duration_since(*begin);
+        let span = seen[number].seen.saturating_duration_since(*begin);
         histogram.record(span.as_micros() as u64)?;
+    }
+    Ok(histogram)
+}
+
+/// From one appending to the other, in microseconds: the broker's clock counts milliseconds.
+pub(crate) fn between(
+    appended: impl Iterator<Item = (u32, Timestamp)>,
+    seen: &Seen,
+) -> Result<Histogram<u64>, Failure> {
+    let mut histogram = Histogram::new(3)?;
+    for (number, at) in appended {
+        if let Some(sight) = seen.get(&number) {
+            histogram.record(1_000 * (sight.appended - at).max(0) as u64)?;
+        }
     }
     Ok(histogram)
 }
