@@ -57,6 +57,12 @@ fixtures! {
     "documentation/prometheus_kafka_adapter.ndjson", "prometheus_kafka_adapter", None;
     "documentation/vector.ndjson", "json_logs", None;
     "ecs-logging/logs.ndjson", "json_logs", None;
+    "otel-collector/logs.bin", "otlp_logs_proto", None;
+    "otel-collector/logs.json", "otlp_logs_json", None;
+    "otel-collector/metrics.bin", "otlp_metrics_proto", None;
+    "otel-collector/metrics.json", "otlp_metrics_json", None;
+    "otel-collector/traces.bin", "otlp_traces_proto", None;
+    "otel-collector/traces.json", "otlp_traces_json", None;
     "otel-sdk/logs.bin", "otlp_logs_proto", None;
     "otel-sdk/metrics.bin", "otlp_metrics_proto", None;
     "otel-sdk/traces_checkout.bin", "otlp_traces_proto", None;

@@ -179,6 +179,61 @@ fn an_sdks_spans_show_who_calls_whom() {
     }
 }
 
+/// What a collector wrote, in both encodings.
+fn check_collector(signal: &str, told: impl Fn(&RecordingSink) -> Vec<String>, expect: &[&str]) {
+    for encoding in ["bin", "json"] {
+        let file = format!("otel-collector/{signal}.{encoding}");
+        let sink = decode(r#"{"stream_labels":["log.file.name"]}"#, &[&file]);
+        assert_eq!(told(&sink), expect, "{file}");
+        assert_eq!(sink.refusals, [], "{file}");
+    }
+}
+
+#[test]
+fn a_collectors_logs_metrics_and_spans() {
+    let logs = |sink: &RecordingSink| {
+        let logs = sink.logs.iter();
+        logs.map(|log| format!("{} {}", log.stream, log.line))
+            .collect()
+    };
+    check_collector(
+        "logs",
+        logs,
+        &[
+            r#"{log_file_name="app.log"} ERROR connection pool exhausted"#,
+            r#"{log_file_name="app.log"} INFO ready in 12 ms"#,
+        ],
+    );
+    let metrics = |sink: &RecordingSink| {
+        let samples = sink.samples.iter();
+        samples
+            .map(|sample| format!("{} {}", sample.labels, sample.value))
+            .collect()
+    };
+    check_collector(
+        "metrics",
+        metrics,
+        &[
+            "system_cpu_load_average_15m 1.36",
+            "system_cpu_load_average_1m 2.77",
+            "system_cpu_load_average_5m 2.52",
+            r#"system_memory_usage_bytes{state="used"} 850337792"#,
+            r#"system_memory_usage_bytes{state="free"} 20828762112"#,
+            r#"system_memory_usage_bytes{state="buffered"} 65720320"#,
+            r#"system_memory_usage_bytes{state="cached"} 3929759744"#,
+            r#"system_memory_usage_bytes{state="slab_reclaimable"} 264302592"#,
+            r#"system_memory_usage_bytes{state="slab_unreclaimable"} 34529280"#,
+        ],
+    );
+    let edges = |sink: &RecordingSink| {
+        let edges = sink.edges.iter();
+        edges
+            .map(|(client, server)| format!("{client}->{server}"))
+            .collect()
+    };
+    check_collector("traces", edges, &["web->checkout"]);
+}
+
 /// Alerts as `name instance`, with `ended` behind those that are over.
 fn check_alerts(file: &str, expect: &[&str]) {
     let sink = decode_at(THEN, "{}", &[file]);
