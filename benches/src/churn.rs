@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Rounds of 15 s in which a series sends.
     #[arg(long, default_value_t = 2)]
     rounds: u64,
+    /// Most series that may be known; further ones are refused. No bound by default.
+    #[arg(long)]
+    max_series: Option<usize>,
 }
 
 const EVERY_MS: i64 = 15_000;
@@ -41,6 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ),
     })?;
     let mut rig = Rig::new(&catalog, &SourceConfig::of("m", Format::JsonMetrics));
+    if let Some(most) = args.max_series {
+        rig.intake.bound_series(most);
+    }
     let cohort = args.per_second * EVERY_MS.unsigned_abs() / 1_000;
     let cohorts = args.series.div_ceil(cohort);
     let mut text = String::new();
@@ -66,6 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         "CPU: {:.0} ns a series, the writing of its texts among it",
         (cpu_seconds() - begin) * 1e9 / args.series as f64
     ));
+    let stats = rig.intake.stats();
+    say(&format!("refused: {} new series", stats.refused_series));
     finish(&mut rig, args, cohorts, &levels, before)
 }
 

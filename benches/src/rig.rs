@@ -63,5 +63,7 @@ impl Rig {
         for (_, number) in self.shard.take_deaths() {
             self.intake.forget(number);
         }
+        // Whoever runs an intake writes these down.
+        drop((self.intake.take_refused(), self.intake.take_turned_away()));
     }
 }
