@@ -30,7 +30,8 @@ pub enum Preset {
     ///
     /// Time `@timestamp` (a number or ISO text; `date` and `time` too), line `log`, which may hold
     /// JSON itself (`nested`). Labels: `service_name` (the pod's `app.kubernetes.io/name`, `app` or
-    /// `k8s-app`, else the container), `namespace`, `pod`, `container`, `host`, `stream`, `level`.
+    /// `k8s-app`, else a key `service` or the container), `namespace`, `pod`, `container`, `host`,
+    /// `stream`, `level`.
     Fluentbit,
     /// Vector's log events.
     ///
@@ -227,6 +228,7 @@ fn fluentbit() -> JsonLogMapping {
                 "/kubernetes/labels/app.kubernetes.io~1name",
                 "/kubernetes/labels/app",
                 "/kubernetes/labels/k8s-app",
+                "service",
                 "/kubernetes/container_name",
                 "container_name",
             ],

@@ -57,6 +57,7 @@ fixtures! {
     "documentation/prometheus_kafka_adapter.ndjson", "prometheus_kafka_adapter", None;
     "documentation/vector.ndjson", "json_logs", None;
     "ecs-logging/logs.ndjson", "json_logs", None;
+    "fluent-bit/cri.ndjson", "json_logs", None;
     "otel-collector/logs.bin", "otlp_logs_proto", None;
     "otel-collector/logs.json", "otlp_logs_json", None;
     "otel-collector/metrics.bin", "otlp_metrics_proto", None;

@@ -93,6 +93,14 @@ fn logs_by_their_programs_presets() {
         ],
     );
     check_logs(
+        "fluentbit",
+        "fluent-bit/cri.ndjson",
+        &[
+            r#"{host="node-1", service_name="checkout", stream="stderr"} | [error] payment failed: timeout | 0"#,
+            r#"{host="node-1", level="warn", service_name="checkout", stream="stdout"} | {"level":"warn","msg":"slow","took":{"ms":812}} | 13"#,
+        ],
+    );
+    check_logs(
         "vector",
         "documentation/vector.ndjson",
         &[
