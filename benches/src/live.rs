@@ -149,7 +149,7 @@ impl Running {
             source: "foghorn-bench".to_owned(),
         })?;
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(sink)];
-        let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog(Arc::clone(outbox)));
+        let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog::new(Arc::clone(outbox)));
         let emitter = Arc::new(Emitter::start(sinks, &backlog, metrics)?);
         *bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&emitter));
         self.emitter = Some(emitter);

@@ -15,8 +15,8 @@ pub struct Pending {
     pub incident: Arc<Incident>,
 }
 
-/// The durable queue in front of the sinks, as this room needs it. Everything in it is durable
-/// already; whatever it forgets after a crash is delivered again.
+/// The queue in front of the sinks, as this room needs it. Everything in it follows from what is
+/// durable already; whatever it forgets after a crash is delivered again.
 pub trait Backlog: Send + Sync {
     /// The oldest revisions that `sink` has not delivered, `limit` at most.
     fn pending(&self, sink: &str, limit: usize) -> Vec<Pending>;
@@ -30,10 +30,7 @@ pub trait Backlog: Send + Sync {
     }
 
     /// `sink` has delivered everything up to and including `seq`.
-    ///
-    /// # Errors
-    /// In words: it could not be written down.
-    fn delivered(&self, sink: &str, seq: u64) -> Result<(), String>;
+    fn delivered(&self, sink: &str, seq: u64);
 
     /// Makes durable what [`Self::delivered`] said.
     ///

@@ -102,7 +102,7 @@ impl Emitter {
         Ok(emitter)
     }
 
-    /// Something new is in the outbox, and durable. Cheap; never blocks on a sink.
+    /// Something new is in the outbox. Cheap; never blocks on a sink.
     pub fn wake(&self) {
         self.shared.lock().news += 1;
         self.shared.changed.notify_all();

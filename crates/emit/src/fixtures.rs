@@ -80,9 +80,8 @@ impl Backlog for MemoryBacklog {
         self.pending(sink, usize::MAX).len()
     }
 
-    fn delivered(&self, sink: &str, seq: u64) -> Result<(), String> {
+    fn delivered(&self, sink: &str, seq: u64) {
         self.0.lock().unwrap().cursors.insert(sink.to_owned(), seq);
-        Ok(())
     }
 
     fn save(&self) -> Result<(), String> {

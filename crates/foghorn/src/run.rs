@@ -208,7 +208,7 @@ impl Running {
             .iter()
             .map(|sink| build(sink, runtime.handle()))
             .collect::<Result<Vec<_>, _>>()?;
-        let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog(Arc::clone(live.outbox())));
+        let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog::new(Arc::clone(live.outbox())));
         let emitter = Arc::new(Emitter::start(sinks, &backlog, &sink_metrics)?);
         *woken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&emitter));
         emitter.wake();

@@ -8,11 +8,25 @@ use foghorn_store::Outbox;
 use crate::hub::lock;
 
 /// See the module's text.
-pub struct OutboxBacklog(pub Arc<Mutex<Outbox>>);
+pub struct OutboxBacklog {
+    outbox: Arc<Mutex<Outbox>>,
+    /// Held by who writes it down: what is older never replaces what is newer.
+    saving: Mutex<()>,
+}
+
+impl OutboxBacklog {
+    /// Over this outbox.
+    pub fn new(outbox: Arc<Mutex<Outbox>>) -> Self {
+        Self {
+            outbox,
+            saving: Mutex::default(),
+        }
+    }
+}
 
 impl Backlog for OutboxBacklog {
     fn pending(&self, sink: &str, limit: usize) -> Vec<Pending> {
-        let outbox = lock(&self.0);
+        let outbox = lock(&self.outbox);
         let items = outbox.pending(sink).take(limit);
         items
             .map(|item| Pending {
@@ -23,18 +37,18 @@ impl Backlog for OutboxBacklog {
     }
 
     fn len(&self, sink: &str) -> usize {
-        lock(&self.0).pending(sink).count()
+        lock(&self.outbox).pending(sink).count()
     }
 
-    fn delivered(&self, sink: &str, seq: u64) -> Result<(), String> {
-        lock(&self.0)
-            .delivered(sink, seq)
-            .map_err(|error| error.to_string())
+    fn delivered(&self, sink: &str, seq: u64) {
+        lock(&self.outbox).delivered(sink, seq);
     }
 
     fn save(&self) -> Result<(), String> {
-        lock(&self.0)
-            .save_cursors()
+        let _saving = lock(&self.saving);
+        let unsaved = lock(&self.outbox).take_unsaved();
+        unsaved
+            .and_then(|unsaved| unsaved.write())
             .map_err(|error| error.to_string())
     }
 }

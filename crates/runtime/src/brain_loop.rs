@@ -112,6 +112,8 @@ impl BrainLoop {
             }
         }
         self.log.sync()?;
+        let unsaved = lock(&self.outbox).take_unsaved()?;
+        unsaved.write()?;
         match lock(&self.hub.failure).take() {
             Some(why) => Err(LiveError::Thread(why)),
             None => Ok(()),
@@ -404,10 +406,8 @@ impl BrainLoop {
                 "incident"
             );
         }
-        let mut outbox = lock(&self.outbox);
-        outbox.append(incidents)?;
-        outbox.sync()?;
-        drop(outbox);
+        // They follow from the log, which is durable: nobody waits for the outbox to be.
+        lock(&self.outbox).append(incidents)?;
         (self.on_incidents)();
         Ok(())
     }

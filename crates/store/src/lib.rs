@@ -16,5 +16,5 @@ pub mod signal_log;
 mod fixtures;
 
 pub use error::StoreError;
-pub use outbox::{Outbox, OutboxItem};
+pub use outbox::{Outbox, OutboxItem, Unsaved};
 pub use signal_log::SignalLog;

@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::StoreError;
 use crate::frame::{self, FILE_HEADER, FRAME_HEADER, FileKind, MAX_PAYLOAD, Next};
@@ -15,11 +17,34 @@ pub(crate) type OnFrame<'a> = dyn FnMut(&[u8]) -> Result<(), String> + 'a;
 pub(crate) struct Segment {
     path: PathBuf,
     kind: FileKind,
-    file: File,
+    file: Arc<File>,
     /// Up to here the file holds whole frames.
     bytes: u64,
     /// A write or an fsync failed: what is on disk is not known any more.
-    poisoned: bool,
+    poisoned: Arc<AtomicBool>,
+}
+
+/// An fsync that is due, apart from its file, so that it can be made while the file is written on.
+#[derive(Debug)]
+pub(crate) struct Syncing {
+    path: PathBuf,
+    file: Arc<File>,
+    poisoned: Arc<AtomicBool>,
+}
+
+impl Syncing {
+    /// Makes everything durable that was appended before this was taken out. After a failed fsync
+    /// the kernel may have dropped the pages, so it is never tried again.
+    pub(crate) fn run(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(|source| {
+            self.poisoned.store(true, Ordering::Release);
+            StoreError::Io {
+                path: self.path.clone(),
+                what: "fsync",
+                source,
+            }
+        })
+    }
 }
 
 impl Segment {
@@ -40,9 +65,9 @@ impl Segment {
         let mut segment = Self {
             path,
             kind,
-            file,
+            file: Arc::new(file),
             bytes: 0,
-            poisoned: false,
+            poisoned: Arc::default(),
         };
         if segment.read_header()? {
             segment.read_frames(on_frame)?;
@@ -65,9 +90,9 @@ impl Segment {
     /// Writes whole frames to the end. After an error the file is as it was before, or poisoned.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), StoreError> {
         self.usable()?;
-        if let Err(source) = self.file.write_all(frames) {
+        if let Err(source) = (&*self.file).write_all(frames) {
             let restored = self.cut(self.bytes);
-            self.poisoned = restored.is_err();
+            self.poisoned.store(restored.is_err(), Ordering::Release);
             return Err(StoreError::Io {
                 path: self.path.clone(),
                 what: "write",
@@ -78,17 +103,18 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes everything that was appended durable. After a failed fsync the kernel may have
-    /// dropped the pages, so it is never tried again.
+    /// Makes everything that was appended durable.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        self.syncing()?.run()
+    }
+
+    /// The same, to be run elsewhere.
+    pub(crate) fn syncing(&self) -> Result<Syncing, StoreError> {
         self.usable()?;
-        self.file.sync_data().map_err(|source| {
-            self.poisoned = true;
-            StoreError::Io {
-                path: self.path.clone(),
-                what: "fsync",
-                source,
-            }
+        Ok(Syncing {
+            path: self.path.clone(),
+            file: Arc::clone(&self.file),
+            poisoned: Arc::clone(&self.poisoned),
         })
     }
 
@@ -97,7 +123,7 @@ impl Segment {
         self.usable()?;
         let mut contents = self.kind.header().to_vec();
         contents.extend_from_slice(frames);
-        self.file = replace(&self.path, &contents)?;
+        self.file = Arc::new(replace(&self.path, &contents)?);
         self.bytes = contents.len() as u64;
         Ok(())
     }
@@ -116,7 +142,7 @@ impl Segment {
     }
 
     fn usable(&self) -> Result<(), StoreError> {
-        if self.poisoned {
+        if self.poisoned.load(Ordering::Acquire) {
             Err(StoreError::Poisoned {
                 path: self.path.clone(),
             })
@@ -128,7 +154,7 @@ impl Segment {
     /// Whether there is a header; a file that ends inside one is as good as empty.
     fn read_header(&mut self) -> Result<bool, StoreError> {
         let mut found = Vec::with_capacity(FILE_HEADER);
-        (&self.file)
+        (&*self.file)
             .take(FILE_HEADER as u64)
             .read_to_end(&mut found)
             .map_err(StoreError::io(&self.path, "read"))?;
@@ -165,7 +191,7 @@ impl Segment {
     }
 
     fn read_frames(&mut self, on_frame: &mut OnFrame<'_>) -> Result<(), StoreError> {
-        let mut reader = BufReader::with_capacity(1 << 18, &self.file);
+        let mut reader = BufReader::with_capacity(1 << 18, &*self.file);
         let (mut at, mut payload) = (FILE_HEADER as u64, Vec::new());
         let torn = loop {
             match frame::read(&mut reader, &mut payload)
@@ -189,7 +215,7 @@ impl Segment {
     /// Says loudly what is cut off, or refuses to.
     fn judge_tail(&self, at: u64) -> Result<(), StoreError> {
         let mut tail = Vec::new();
-        let mut file = &self.file;
+        let mut file = &*self.file;
         file.seek(SeekFrom::Start(at))
             .map_err(StoreError::io(&self.path, "seek"))?;
         file.read_to_end(&mut tail)
@@ -220,7 +246,7 @@ impl Segment {
         self.file
             .set_len(bytes)
             .map_err(StoreError::io(&self.path, "truncate"))?;
-        self.file
+        (&*self.file)
             .seek(SeekFrom::Start(bytes))
             .map_err(StoreError::io(&self.path, "seek"))?;
         Ok(())

@@ -8,16 +8,12 @@ use std::path::PathBuf;
 use crate::error::StoreError;
 use crate::segment;
 
-/// Deliveries that may be forgotten by a crash (and are then made again): the file is not
-/// rewritten more often than once for so many.
-const SAVE_EVERY: u32 = 256;
-
 /// The highest sequence number that each sink has delivered; 0 for nothing yet.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
     path: Option<PathBuf>,
     at: BTreeMap<String, u64>,
-    unsaved: u32,
+    unsaved: bool,
 }
 
 impl Cursors {
@@ -44,7 +40,7 @@ impl Cursors {
         Ok(Self {
             path: Some(path),
             at,
-            unsaved: 0,
+            unsaved: false,
         })
     }
 
@@ -73,36 +69,46 @@ impl Cursors {
             .collect();
         if self.at != kept {
             self.at = kept;
-            self.unsaved += 1;
+            self.unsaved = true;
         }
-        self.save()
+        self.take_unsaved()?.map_or(Ok(()), |file| file.write())
     }
 
     /// Moves a sink on; never back.
-    pub(super) fn advance(&mut self, sink: &str, seq: u64) -> Result<(), StoreError> {
-        match self.at.get_mut(sink) {
-            Some(at) if *at < seq => *at = seq,
-            _ => return Ok(()),
-        }
-        self.unsaved += 1;
-        if self.unsaved >= SAVE_EVERY {
-            self.save()
-        } else {
-            Ok(())
+    pub(super) fn advance(&mut self, sink: &str, seq: u64) {
+        if let Some(at) = self.at.get_mut(sink).filter(|at| **at < seq) {
+            *at = seq;
+            self.unsaved = true;
         }
     }
 
-    /// Writes the file where something changed.
-    pub(super) fn save(&mut self) -> Result<(), StoreError> {
-        if let (Some(path), true) = (&self.path, self.unsaved > 0) {
-            let text =
-                serde_json::to_vec_pretty(&self.at).map_err(|error| StoreError::Unwritable {
-                    path: path.clone(),
-                    why: error.to_string(),
-                })?;
-            segment::replace(path, &text)?;
-        }
-        self.unsaved = 0;
-        Ok(())
+    /// The file as it should be, where something changed since this was last asked.
+    pub(super) fn take_unsaved(&mut self) -> Result<Option<CursorsFile>, StoreError> {
+        let Some(path) = self.path.as_ref().filter(|_| self.unsaved) else {
+            return Ok(None);
+        };
+        let text = serde_json::to_vec_pretty(&self.at).map_err(|error| StoreError::Unwritable {
+            path: path.clone(),
+            why: error.to_string(),
+        })?;
+        self.unsaved = false;
+        Ok(Some(CursorsFile {
+            path: path.clone(),
+            text,
+        }))
+    }
+}
+
+/// The file, to be written.
+#[derive(Debug)]
+pub(super) struct CursorsFile {
+    path: PathBuf,
+    text: Vec<u8>,
+}
+
+impl CursorsFile {
+    /// Replaces the file, durably.
+    pub(super) fn write(&self) -> Result<(), StoreError> {
+        segment::replace(&self.path, &self.text).map(drop)
     }
 }

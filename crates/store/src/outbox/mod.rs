@@ -1,4 +1,8 @@
-//! The outbox: every incident revision, durable before it is sent, until every sink has it.
+//! The outbox: every incident revision, until every sink has it.
+//!
+//! What is put into it follows from the signal log, which is durable already: a crash that takes
+//! the end of this file with it costs a redelivery at most, since the log is folded again and says
+//! the same. So it is fsynced in the background, and nobody waits for it.
 //!
 //! The file `outbox.log` holds items in order, `outbox.cursors` how far each sink has come. What
 //! all sinks have passed is dropped, and the file rewritten now and then. The highest revision
@@ -18,8 +22,8 @@ use crate::error::StoreError;
 use crate::frame::FileKind;
 use crate::lock::DirLock;
 use crate::numbers::{self, Numbers};
-use crate::segment::Segment;
-use cursors::Cursors;
+use crate::segment::{Segment, Syncing};
+use cursors::{Cursors, CursorsFile};
 
 const KIND: FileKind = FileKind {
     magic: *b"FHOUTBOX",
@@ -62,7 +66,7 @@ impl Numbers for Record {
     }
 }
 
-/// The durable queue in front of the sinks.
+/// The queue in front of the sinks.
 #[derive(Debug)]
 pub struct Outbox {
     disk: Option<Disk>,
@@ -73,8 +77,8 @@ pub struct Outbox {
     items: BTreeMap<u64, Arc<Incident>>,
     known: BTreeMap<IncidentId, u32>,
     next: u64,
-    /// Up to here (inclusive) items are durable, and may be sent.
-    durable: u64,
+    /// Whether something was appended that was not made durable since.
+    unsynced: bool,
     superseded: u64,
     /// Do not thin out again before there are so many.
     thin_at: usize,
@@ -106,7 +110,6 @@ impl Outbox {
         })?;
         // Also where the log was taken away and the cursors left: nothing new is behind a cursor.
         outbox.next = outbox.next.max(outbox.cursors.highest() + 1);
-        outbox.durable = outbox.next - 1;
         outbox.disk = Some(Disk {
             base: segment.bytes(),
             segment,
@@ -125,7 +128,7 @@ impl Outbox {
             items: BTreeMap::new(),
             known: BTreeMap::new(),
             next: 1,
-            durable: 0,
+            unsynced: false,
             superseded: 0,
             thin_at: HELD_BOUND,
         }
@@ -154,7 +157,7 @@ impl Outbox {
     }
 
     /// Writes revisions to the end, without those that are known already (a replay's); returns how
-    /// many were new. They are durable, and visible to the sinks, only after [`Self::sync`].
+    /// many were new. Sinks see them at once: they must follow from what is durable elsewhere.
     ///
     /// # Errors
     /// What the system says; none of the revisions is in the outbox then.
@@ -182,68 +185,51 @@ impl Outbox {
             disk.segment.append(&frames)?;
         }
         let count = new.len();
+        self.unsynced |= count > 0;
         for item in new {
             self.recall(Record::Item(item));
         }
-        Ok(count)
-    }
-
-    /// Makes everything that was appended durable, and shows it to the sinks.
-    ///
-    /// # Errors
-    /// What the system says; the outbox takes nothing more after that.
-    pub fn sync(&mut self) -> Result<(), StoreError> {
-        if let (Some(disk), true) = (&mut self.disk, self.durable + 1 < self.next) {
-            disk.segment.sync()?;
-        }
-        self.durable = self.next - 1;
         self.drop_passed();
         if self.items.len() > self.thin_at {
             self.thin_out();
         }
-        Ok(())
+        Ok(count)
     }
 
     /// What a sink has not delivered, oldest first; nothing for a sink that was never named.
     pub fn pending(&self, sink: &str) -> impl Iterator<Item = OutboxItem> + '_ {
         let from = self.cursors.of(sink).unwrap_or(u64::MAX - 1) + 1;
-        // An empty range must not begin after its end.
-        self.items
-            .range(from..=self.durable.max(from))
-            .filter(|(seq, _)| **seq <= self.durable)
-            .map(|(&seq, incident)| OutboxItem {
-                seq,
-                incident: Arc::clone(incident),
-            })
+        self.items.range(from..).map(|(&seq, incident)| OutboxItem {
+            seq,
+            incident: Arc::clone(incident),
+        })
     }
 
-    /// A sink has delivered everything up to and including `seq`. Durable soon, or at
-    /// [`Self::save_cursors`]; until then a crash makes it deliver again.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn delivered(&mut self, sink: &str, seq: u64) -> Result<(), StoreError> {
-        self.cursors.advance(sink, seq.min(self.durable))?;
+    /// A sink has delivered everything up to and including `seq`. Durable when what
+    /// [`Self::take_unsaved`] gives is written; until then a crash makes it deliver again.
+    pub fn delivered(&mut self, sink: &str, seq: u64) {
+        self.cursors.advance(sink, seq.min(self.next - 1));
         self.drop_passed();
-        Ok(())
     }
 
-    /// Makes the cursors durable, and rewrites the file where most of it is of no more use. Call
-    /// it about once a second, and at the end.
+    /// What is to be made durable, to be written while the outbox is used on. Rewrites the file
+    /// where most of it is of no more use. Call it about once a second, and at the end.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn save_cursors(&mut self) -> Result<(), StoreError> {
-        self.cursors.save()?;
+    /// What the system says; the outbox takes nothing more after a failed fsync.
+    pub fn take_unsaved(&mut self) -> Result<Unsaved, StoreError> {
         let grown = self
             .disk
             .as_ref()
             .map_or(0, |disk| disk.segment.bytes() - disk.base);
-        if grown > REWRITE_AFTER && self.durable + 1 == self.next {
-            self.rewrite()
-        } else {
-            Ok(())
+        if grown > REWRITE_AFTER {
+            self.rewrite()?;
         }
+        let disk = self.disk.as_ref().filter(|_| self.unsynced);
+        let log = disk.map(|disk| disk.segment.syncing()).transpose()?;
+        let cursors = self.cursors.take_unsaved()?;
+        self.unsynced = false;
+        Ok(Unsaved { log, cursors })
     }
 
     /// Rewrites the file with what is still needed.
@@ -276,7 +262,7 @@ impl Outbox {
         }
         disk.segment.rewrite(&frames)?;
         disk.base = disk.segment.bytes();
-        self.durable = self.next - 1;
+        self.unsynced = false;
         Ok(())
     }
 
@@ -311,12 +297,12 @@ impl Outbox {
         }
     }
 
-    /// Drops what all sinks have passed: all that is durable where there is none.
+    /// Drops what all sinks have passed: everything where there is none.
     fn drop_passed(&mut self) {
         if !self.named {
             return;
         }
-        let passed = self.cursors.lowest().unwrap_or(self.durable);
+        let passed = self.cursors.lowest().unwrap_or(self.next - 1);
         while self
             .items
             .first_key_value()
@@ -354,6 +340,27 @@ impl Outbox {
             held = self.items.len(),
             "a sink is far behind: superseded revisions were dropped, the latest of each incident stays"
         );
+    }
+}
+
+/// What an outbox wants on disk.
+#[derive(Debug)]
+#[must_use = "nothing is durable before it is written"]
+pub struct Unsaved {
+    log: Option<Syncing>,
+    cursors: Option<CursorsFile>,
+}
+
+impl Unsaved {
+    /// Makes it durable: the items first, so that no cursor is ahead of them.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self) -> Result<(), StoreError> {
+        if let Some(log) = &self.log {
+            log.run()?;
+        }
+        self.cursors.as_ref().map_or(Ok(()), CursorsFile::write)
     }
 }
 

@@ -19,9 +19,11 @@ fn say(outbox: &mut Outbox, revisions: &[(u128, u32)]) -> usize {
         .iter()
         .map(|&(id, revision)| incident(id, revision, Open))
         .collect();
-    let new = outbox.append(&incidents).unwrap();
-    outbox.sync().unwrap();
-    new
+    outbox.append(&incidents).unwrap()
+}
+
+fn saved(outbox: &mut Outbox) {
+    outbox.take_unsaved().unwrap().write().unwrap();
 }
 
 fn opened(dir: &Path, sinks: &[&str]) -> Outbox {
@@ -31,13 +33,40 @@ fn opened(dir: &Path, sinks: &[&str]) -> Outbox {
 }
 
 #[test]
-fn nothing_is_sent_before_it_is_durable() {
+fn what_a_crash_takes_is_said_again_under_the_same_name_and_seen() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = opened(dir.path(), &["kafka"]);
-    outbox.append(&[incident(1, 1, Open)]).unwrap();
+    say(&mut outbox, &[(1, 1)]);
+    saved(&mut outbox);
+    let durable = outbox.bytes();
+    say(&mut outbox, &[(1, 2), (1, 3)]);
+    outbox.delivered("kafka", 3);
+    saved(&mut outbox);
+    drop(outbox);
+    // As if the cursors had come to the disk and the log's end had not.
+    let log = fs::OpenOptions::new()
+        .write(true)
+        .open(dir.path().join("outbox.log"))
+        .unwrap();
+    log.set_len(durable).unwrap();
+    let mut outbox = opened(dir.path(), &["kafka"]);
     check(&outbox, "kafka", &[]);
-    outbox.sync().unwrap();
-    check(&outbox, "kafka", &[(1, 1)]);
+    assert_eq!(say(&mut outbox, &[(1, 1), (1, 3)]), 1);
+    check(&outbox, "kafka", &[(1, 3)]);
+}
+
+#[test]
+fn what_was_saved_needs_no_saving() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = opened(dir.path(), &["kafka"]);
+    say(&mut outbox, &[(1, 1)]);
+    let unsaved = outbox.take_unsaved().unwrap();
+    assert!(unsaved.log.is_some() && unsaved.cursors.is_none());
+    outbox.delivered("kafka", 1);
+    let unsaved = outbox.take_unsaved().unwrap();
+    assert!(unsaved.log.is_none() && unsaved.cursors.is_some());
+    let unsaved = outbox.take_unsaved().unwrap();
+    assert!(unsaved.log.is_none() && unsaved.cursors.is_none());
 }
 
 #[test]
@@ -46,12 +75,12 @@ fn each_sink_has_its_own_pace_and_a_dead_one_holds_only_itself_back() {
     let mut outbox = opened(dir.path(), &["kafka", "pager"]);
     say(&mut outbox, &[(1, 1), (2, 1), (1, 2)]);
     let last = outbox.pending("kafka").last().unwrap().seq;
-    outbox.delivered("kafka", last).unwrap();
+    outbox.delivered("kafka", last);
     check(&outbox, "kafka", &[]);
     check(&outbox, "pager", &[(1, 1), (2, 1), (1, 2)]);
     check(&outbox, "nobody", &[]);
     assert_eq!(outbox.held(), 3);
-    outbox.delivered("pager", last).unwrap();
+    outbox.delivered("pager", last);
     assert_eq!(outbox.held(), 0);
 }
 
@@ -62,8 +91,8 @@ fn cursors_and_items_survive() {
     say(&mut outbox, &[(1, 1), (2, 1), (1, 2)]);
     let first = outbox.pending("pager").next().unwrap();
     assert_eq!(*first.incident, incident(1, 1, Open));
-    outbox.delivered("pager", first.seq).unwrap();
-    outbox.save_cursors().unwrap();
+    outbox.delivered("pager", first.seq);
+    saved(&mut outbox);
     drop(outbox);
     let outbox = opened(dir.path(), &["kafka", "pager"]);
     check(&outbox, "kafka", &[(1, 1), (2, 1), (1, 2)]);
@@ -79,7 +108,7 @@ fn a_replay_says_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = opened(dir.path(), &["kafka"]);
     assert_eq!(say(&mut outbox, &[(1, 1), (1, 2), (2, 1)]), 3);
-    outbox.delivered("kafka", 3).unwrap();
+    outbox.delivered("kafka", 3);
     outbox.rewrite().unwrap();
     drop(outbox);
     let mut outbox = opened(dir.path(), &["kafka"]);
@@ -98,7 +127,7 @@ fn a_rewrite_keeps_what_is_undelivered_and_never_reuses_a_number() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = opened(dir.path(), &["kafka"]);
     say(&mut outbox, &[(1, 1), (2, 1), (3, 1)]);
-    outbox.delivered("kafka", 2).unwrap();
+    outbox.delivered("kafka", 2);
     let before = outbox.bytes();
     outbox.rewrite().unwrap();
     assert!(outbox.bytes() < before);
@@ -110,7 +139,7 @@ fn a_rewrite_keeps_what_is_undelivered_and_never_reuses_a_number() {
         .map(|item| (item.seq, item.incident.id.0))
         .collect();
     assert!(seqs.ends_with(&[(3, 3), (4, 4)]), "{seqs:?}");
-    outbox.delivered("kafka", 4).unwrap();
+    outbox.delivered("kafka", 4);
     outbox.rewrite().unwrap();
     drop(outbox);
     let mut outbox = opened(dir.path(), &["kafka"]);
@@ -123,8 +152,8 @@ fn without_its_log_nothing_new_hides_behind_a_cursor() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = opened(dir.path(), &["kafka"]);
     say(&mut outbox, &[(1, 1), (2, 1)]);
-    outbox.delivered("kafka", 2).unwrap();
-    outbox.save_cursors().unwrap();
+    outbox.delivered("kafka", 2);
+    saved(&mut outbox);
     drop(outbox);
     fs::remove_file(dir.path().join("outbox.log")).unwrap();
     let mut outbox = opened(dir.path(), &["kafka"]);
@@ -137,8 +166,8 @@ fn without_its_cursors_everything_held_goes_out_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = opened(dir.path(), &["kafka"]);
     say(&mut outbox, &[(1, 1), (2, 1)]);
-    outbox.delivered("kafka", 1).unwrap();
-    outbox.save_cursors().unwrap();
+    outbox.delivered("kafka", 1);
+    saved(&mut outbox);
     drop(outbox);
     fs::write(dir.path().join("outbox.cursors"), b"{\"kafka\": tru").unwrap();
     check(&opened(dir.path(), &["kafka"]), "kafka", &[(1, 1), (2, 1)]);
@@ -149,7 +178,7 @@ fn a_renamed_sink_loses_nothing_and_a_removed_one_holds_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = opened(dir.path(), &["kafka", "pager"]);
     say(&mut outbox, &[(1, 1), (2, 1)]);
-    outbox.delivered("kafka", 2).unwrap();
+    outbox.delivered("kafka", 2);
     outbox.set_sinks(&["kafka", "pagerduty"]).unwrap();
     check(&outbox, "pagerduty", &[(1, 1), (2, 1)]);
     outbox.set_sinks(&["kafka"]).unwrap();
@@ -184,7 +213,6 @@ fn over_its_bound_it_keeps_a_beginning_and_an_end_of_each_incident() {
             incident(2, 2, Open),
         ])
         .unwrap();
-    outbox.sync().unwrap();
     check(&outbox, "pager", &[(1, last - 1), (1, last), (2, 2)]);
     assert_eq!(outbox.superseded(), HELD_BOUND as u64);
 }
