@@ -91,9 +91,11 @@ pub(crate) struct Series {
     pub(crate) extra: Option<Box<Extra>>,
     /// Who reads it.
     pub(crate) reads: SetId,
-    /// The first intake's number that leads here; of a recorded series the position of the group
-    /// that records it.
-    link: (u16, u32),
+    /// The first number that leads here; of a recorded series the position of the group that
+    /// records it. Apart from whose number it is: as a pair they would take 8 bytes.
+    number: u32,
+    /// The intake whose number it is.
+    intake: u16,
     /// The source that sends it; [`crate::catalog::RECORDED`] of a recorded one.
     pub(crate) source: u16,
     /// The partition that sent its first sample.
@@ -117,7 +119,8 @@ impl Series {
             window: Window::default(),
             extra: None,
             reads,
-            link: recorder.map_or(NOBODY, |group| (NOBODY.0, group as u32)),
+            number: recorder.map_or(NOBODY.1, |group| group as u32),
+            intake: NOBODY.0,
             source,
             home: 0,
             kind,
@@ -127,28 +130,28 @@ impl Series {
 
     /// Of a recorded series: position of the group that records it.
     pub(crate) fn recorder(&self) -> Option<GroupIndex> {
-        let (intake, group) = self.link;
-        (intake == NOBODY.0 && group != NOBODY.1).then_some(group as usize)
+        let recorded = self.intake == NOBODY.0 && self.number != NOBODY.1;
+        recorded.then_some(self.number as usize)
     }
 
     /// After a reload: the new positions of the groups that stay.
     pub(crate) fn remap_recorder(&mut self, new_of: impl Fn(GroupIndex) -> Option<GroupIndex>) {
         if let Some(old) = self.recorder() {
-            self.link.1 = new_of(old).map_or(NOBODY.1, |group| group as u32);
+            self.number = new_of(old).map_or(NOBODY.1, |group| group as u32);
         }
     }
 
     /// The intakes' numbers that lead here.
     pub(crate) fn refs(&self) -> impl Iterator<Item = (u16, u32)> {
-        let first = (self.link.0 != NOBODY.0).then_some(self.link);
+        let first = (self.intake != NOBODY.0).then_some((self.intake, self.number));
         let further = self.extra.iter().flat_map(|extra| &extra.refs).copied();
         first.into_iter().chain(further)
     }
 
     /// An intake's number leads here.
     pub(crate) fn link(&mut self, intake: u16, number: u32) {
-        if self.link == NOBODY {
-            self.link = (intake, number);
+        if (self.intake, self.number) == NOBODY {
+            (self.intake, self.number) = (intake, number);
         } else {
             let extra = self.extra.get_or_insert_default();
             extra.refs.push((intake, number));
@@ -158,8 +161,8 @@ impl Series {
     /// An intake's number leads here no longer.
     pub(crate) fn unlink(&mut self, intake: u16, number: u32) {
         let further = self.extra.as_mut().map(|extra| &mut extra.refs);
-        if self.link == (intake, number) {
-            self.link = further.and_then(Vec::pop).unwrap_or(NOBODY);
+        if (self.intake, self.number) == (intake, number) {
+            (self.intake, self.number) = further.and_then(Vec::pop).unwrap_or(NOBODY);
         } else if let Some(further) = further {
             further.retain(|known| *known != (intake, number));
         }
