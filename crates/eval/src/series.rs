@@ -305,6 +305,12 @@ impl Series {
         }
     }
 
+    /// Whether a long range of it is better summed up than read: its window then holds all that a
+    /// tick may see, as it is.
+    pub(crate) fn is_summed(&self) -> bool {
+        self.window.is_long() && self.kind == Kind::Absolute && !self.has_late()
+    }
+
     pub(crate) fn is_delta(&self) -> bool {
         self.kind == Kind::Delta
     }

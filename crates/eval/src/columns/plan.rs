@@ -10,6 +10,7 @@ use super::ladder::{Comparison, Ladder};
 use super::rows::Column;
 use super::shape::{direct_leaves, resampled, threshold};
 use crate::catalog::{Catalog, GroupIndex, ReadId};
+use crate::promql::range::asked;
 
 /// What a dense column holds of each series.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,13 @@ pub(crate) enum Dense {
         range_ms: i64,
         func: LogFunc,
     },
+}
+
+impl Dense {
+    /// Whether a [summary](crate::window::Summary) of a long window is enough.
+    pub(crate) fn is_summed(&self) -> bool {
+        matches!(self, Self::Range { func, .. } if asked(*func).is_some())
+    }
 }
 
 /// An instant read resampled at a subquery's steps, and the functions over it.
@@ -60,6 +68,9 @@ pub(crate) struct Scan {
     pub(crate) offset_ms: i64,
     /// The longest range, in milliseconds; 0 where only newest samples are asked.
     pub(crate) range_ms: i64,
+    /// The longest range of which every point is needed: a [summary](crate::window::Summary) does not
+    /// do.
+    pub(crate) read_ms: i64,
     pub(crate) dense: Vec<Dense>,
     /// A leaf that each dense column is of.
     pub(crate) dense_leaf: Vec<LeafId>,
@@ -216,6 +227,7 @@ impl Building<'_> {
                 read,
                 offset_ms,
                 range_ms: 0,
+                read_ms: 0,
                 dense: Vec::new(),
                 dense_leaf: Vec::new(),
                 grids: Vec::new(),
@@ -237,6 +249,9 @@ impl Building<'_> {
         let at = self.scan(id, leaf.offset_ms)?;
         let scan = &mut self.scans[at];
         scan.range_ms = scan.range_ms.max(range_ms);
+        if !column.is_summed() {
+            scan.read_ms = scan.read_ms.max(range_ms);
+        }
         scan.dense.push(column);
         scan.dense_leaf.push(id);
         Some((at, Column::Dense(scan.dense.len() as u32 - 1)))
@@ -264,6 +279,7 @@ impl Building<'_> {
         let at = self.scan(found.inner, outer.offset_ms + inner_offset_ms)?;
         let (scan, filters) = (&mut self.scans[at], &mut self.filters[at]);
         scan.range_ms = scan.range_ms.max(*range_ms);
+        scan.read_ms = scan.read_ms.max(*range_ms);
         let same = |grid: &Grid| {
             (grid.range_ms, grid.step_ms, grid.inner_offset_ms)
                 == (*range_ms, (*step_ms).max(1), inner_offset_ms)

@@ -9,6 +9,7 @@ use foghorn_rules::plan::RangeFunc;
 use super::kahan::{KahanMean, KahanSum, kahan_step};
 use super::order::quantile;
 use crate::vector::Point;
+use crate::window::{Asked, Summary};
 
 /// A range function over a window whose end is the evaluation time (no `offset`, no `@`). See
 /// [`range_value_at`].
@@ -38,14 +39,19 @@ pub fn range_value_at(
 ) -> Option<f64> {
     let (first, last) = (points.first()?, points.last()?);
     let param = params.first().copied().unwrap_or(f64::NAN);
+    let ends = Ends {
+        first: *first,
+        last: *last,
+        count: points.len(),
+    };
     match func {
-        RangeFunc::Rate => {
-            extrapolated(points, start_ms, end_ms, true).map(|v| v.per_second(start_ms, end_ms))
-        }
+        RangeFunc::Rate => extrapolated(&ends, lost(points), start_ms, end_ms, true)
+            .map(|v| v.per_second(start_ms, end_ms)),
         RangeFunc::Increase => {
-            extrapolated(points, start_ms, end_ms, true).map(Extrapolated::whole)
+            extrapolated(&ends, lost(points), start_ms, end_ms, true).map(Extrapolated::whole)
         }
-        RangeFunc::Delta => extrapolated(points, start_ms, end_ms, false).map(Extrapolated::whole),
+        RangeFunc::Delta => extrapolated(&ends, std::iter::empty(), start_ms, end_ms, false)
+            .map(Extrapolated::whole),
         RangeFunc::Irate => last_two(points, true),
         RangeFunc::Idelta => last_two(points, false),
         RangeFunc::Resets => Some(count_steps(points, |before, now| now < before)),
@@ -70,6 +76,61 @@ pub fn range_value_at(
             let mut values: Vec<f64> = points.iter().map(|p| p.v).collect();
             Some(quantile(param, &mut values))
         }
+    }
+}
+
+/// What a function needs to know of its window's numbers, where that is less than all of them.
+pub(crate) fn asked(func: RangeFunc) -> Option<Asked> {
+    match func {
+        RangeFunc::Rate | RangeFunc::Increase => Some(Asked::Lost),
+        RangeFunc::Resets | RangeFunc::Changes => Some(Asked::Steps),
+        RangeFunc::MinOverTime | RangeFunc::MaxOverTime => Some(Asked::Extremes),
+        RangeFunc::Delta
+        | RangeFunc::CountOverTime
+        | RangeFunc::LastOverTime
+        | RangeFunc::PresentOverTime => Some(Asked::Ends),
+        RangeFunc::Irate
+        | RangeFunc::Idelta
+        | RangeFunc::Deriv
+        | RangeFunc::PredictLinear
+        | RangeFunc::AvgOverTime
+        | RangeFunc::SumOverTime
+        | RangeFunc::StddevOverTime
+        | RangeFunc::StdvarOverTime
+        | RangeFunc::QuantileOverTime => None,
+    }
+}
+
+/// A range function over numbers that were [summed up](Summary) as it [asks](asked): the same bits
+/// as from the numbers themselves. `None` of any other function.
+pub(crate) fn summed_value(
+    func: RangeFunc,
+    numbers: &Summary,
+    start_ms: i64,
+    end_ms: i64,
+) -> Option<f64> {
+    let ends = Ends {
+        first: numbers.first,
+        last: numbers.last,
+        count: numbers.count,
+    };
+    let lost = || numbers.lost.iter().copied();
+    match func {
+        RangeFunc::Rate => extrapolated(&ends, lost(), start_ms, end_ms, true)
+            .map(|v| v.per_second(start_ms, end_ms)),
+        RangeFunc::Increase => {
+            extrapolated(&ends, lost(), start_ms, end_ms, true).map(Extrapolated::whole)
+        }
+        RangeFunc::Delta => extrapolated(&ends, std::iter::empty(), start_ms, end_ms, false)
+            .map(Extrapolated::whole),
+        RangeFunc::Resets => Some(numbers.resets as f64),
+        RangeFunc::Changes => Some(numbers.changes as f64),
+        RangeFunc::MinOverTime => Some(numbers.least),
+        RangeFunc::MaxOverTime => Some(numbers.most),
+        RangeFunc::CountOverTime => Some(numbers.count as f64),
+        RangeFunc::LastOverTime => Some(numbers.last.v),
+        RangeFunc::PresentOverTime => Some(1.0),
+        _ => None,
     }
 }
 
@@ -100,29 +161,40 @@ fn seconds(span_ms: i64) -> f64 {
     (span_ms / 1_000) as f64 + (span_ms % 1_000 * 1_000_000) as f64 / 1e9
 }
 
+/// First and last sample of a window, and how many there are.
+struct Ends {
+    first: Point,
+    last: Point,
+    count: usize,
+}
+
+/// What a counter had counted before each reset.
+fn lost(points: &[Point]) -> impl Iterator<Item = f64> {
+    let pairs = points.windows(2);
+    pairs
+        .filter(|pair| pair[1].v < pair[0].v)
+        .map(|pair| pair[0].v)
+}
+
 /// The difference over the window, for counters with what each reset lost added back, and how far
 /// it is stretched: up to a border that is nearer than 1.1 mean spacings, else by half a spacing,
 /// and a counter never to before its zero.
 fn extrapolated(
-    points: &[Point],
+    ends: &Ends,
+    lost: impl Iterator<Item = f64>,
     start_ms: i64,
     end_ms: i64,
     counter: bool,
 ) -> Option<Extrapolated> {
-    let points = two_or_more(points)?;
-    let (first, last) = (points[0], points[points.len() - 1]);
-    let mut difference = last.v - first.v;
-    if counter {
-        for pair in points.windows(2) {
-            if pair[1].v < pair[0].v {
-                difference += pair[0].v;
-            }
-        }
+    let Ends { first, last, count } = *ends;
+    if count < 2 {
+        return None;
     }
+    let difference = lost.fold(last.v - first.v, |sum, lost| sum + lost);
     let mut to_start = (first.t - start_ms) as f64 / 1e3;
     let mut to_end = (end_ms - last.t) as f64 / 1e3;
     let sampled = (last.t - first.t) as f64 / 1e3;
-    let spacing = sampled / (points.len() - 1) as f64;
+    let spacing = sampled / (count - 1) as f64;
     let threshold = spacing * 1.1;
     if to_start >= threshold {
         to_start = spacing / 2.0;

@@ -11,7 +11,7 @@ use foghorn_rules::plan::{LOOKBACK_MS, LeafId, LogFunc, RangeFunc, Read};
 
 use super::Shard;
 use crate::catalog::{GroupIndex, ReadId};
-use crate::promql::range::range_value_at;
+use crate::promql::range::{asked, range_value_at, summed_value};
 use crate::series::{PartitionRank, Series, Span, Total};
 use crate::vector::{Element, Point, Vector};
 
@@ -150,6 +150,13 @@ impl Shard {
                 ..
             } => {
                 let start = end - range_ms;
+                if let Some(asked) = asked(*func).filter(|_| series.is_summed()) {
+                    let summary =
+                        series
+                            .window
+                            .summary(start, heard_until, series.stale, asked, scratch)?;
+                    return summed_value(*func, &summary, start, end);
+                }
                 let total = || {
                     if is_difference(*func) {
                         Total::Nobodys

@@ -8,7 +8,7 @@ use foghorn_rules::plan::LOOKBACK_MS;
 use super::{View, grid, is_difference, log_value};
 use crate::catalog::{Catalog, GroupIndex};
 use crate::columns::{ABSENT, Dense, Scan, Scanned};
-use crate::promql::range::range_value_at;
+use crate::promql::range::{asked, range_value_at, summed_value};
 use crate::series::{PartitionRank, Series, Span};
 use crate::shard::Shard;
 use crate::vector::Point;
@@ -133,17 +133,23 @@ impl Walk<'_> {
             clean,
             grid,
         } = scratch;
-        let start = self.end - self.plan.range_ms;
-        let points = if self.plan.range_ms > 0 {
+        // Of a long window most columns need no more than what it comes to.
+        let is_summed = series.is_summed();
+        let reach_ms = if is_summed {
+            self.plan.read_ms
+        } else {
+            self.plan.range_ms
+        };
+        let points = if reach_ms > 0 {
             let span = Span {
-                start,
+                start: self.end - reach_ms,
                 end: heard_until,
             };
             series.visible(span, self.tick, true, total, lower, points)
         } else {
             &[]
         };
-        let mut spare = Vec::new();
+        let (mut spare, mut edges) = (Vec::new(), Vec::new());
         let mut newest_by = |from: i64, until: i64| {
             let span = Span {
                 start: from,
@@ -151,7 +157,14 @@ impl Walk<'_> {
             };
             series.newest(span, self.tick, total, lower, &mut spare)
         };
-        let may_be_stale = series.stale || series.extra.is_some();
+        // Once for all columns.
+        let numbers = if series.stale || series.has_late() {
+            clean.clear();
+            clean.extend(points.iter().filter(|p| !is_stale(p.v)));
+            clean.as_slice()
+        } else {
+            points
+        };
         let is_delta = series.is_delta();
         for (c, dense) in self.plan.dense.iter().enumerate() {
             let value = match dense {
@@ -173,19 +186,27 @@ impl Walk<'_> {
                     params,
                 } => {
                     let start = self.end - range_ms;
-                    let within = after(points, start, *range_ms == self.plan.range_ms);
-                    let within = if may_be_stale {
-                        clean.clear();
-                        clean.extend(within.iter().filter(|p| !is_stale(p.v)));
-                        clean.as_slice()
-                    } else {
-                        within
-                    };
+                    if let Some(asked) = asked(*func).filter(|_| is_summed) {
+                        let summary = series.window.summary(
+                            start,
+                            heard_until,
+                            series.stale,
+                            asked,
+                            &mut edges,
+                        );
+                        out.dense[c].push(
+                            summary
+                                .and_then(|all| summed_value(*func, &all, start, self.end))
+                                .unwrap_or(ABSENT),
+                        );
+                        continue;
+                    }
+                    let within = after(numbers, start, *range_ms == reach_ms);
                     range_value_at(*func, within, start, self.end, self.at.ms(), params)
                 }
                 Dense::Log { range_ms, func } => {
                     let start = self.end - range_ms;
-                    let within = after(points, start, *range_ms == self.plan.range_ms);
+                    let within = after(points, start, *range_ms == reach_ms);
                     log_value(*func, within, *range_ms)
                 }
             };
@@ -193,11 +214,7 @@ impl Walk<'_> {
         }
         for plan in &self.plan.grids {
             let times = grid::Times::of(plan, self.end, self.at);
-            let within = after(
-                points,
-                self.end - plan.range_ms,
-                plan.range_ms == self.plan.range_ms,
-            );
+            let within = after(points, self.end - plan.range_ms, plan.range_ms == reach_ms);
             let carry = times.carry(within, &mut newest_by);
             let hit = |column: u32, value: f64| out.sparse[column as usize].push((row, value));
             grid::evaluate(plan, &times, within, carry, grid, hit);
