@@ -32,10 +32,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "json")]
     load: Load,
     /// Samples, rounded down to whole seconds of event time.
-    #[arg(long, default_value_t = 3_000_000)]
+    #[arg(long, default_value_t = 6_000_000)]
     events: u64,
-    /// Series.
-    #[arg(long, default_value_t = 10_000)]
+    /// Series: few, so that the backlog is long beside what a restart reads again (the rules' reach).
+    #[arg(long, default_value_t = 2_000)]
     series: u64,
     /// Rules.
     #[arg(long, default_value_t = 1)]

@@ -162,8 +162,8 @@ impl Chunk {
     }
 
     /// Appends a point that is not before the newest, whatever it takes; `false` where the chunk is
-    /// full.
-    pub(crate) fn push(&mut self, point: Point) -> bool {
+    /// full. Where it is packed anew it gets room for a quarter more, and at least for `more`.
+    pub(crate) fn push(&mut self, point: Point, more: usize) -> bool {
         let len = self.len();
         if len >= FULL {
             return false;
@@ -177,7 +177,7 @@ impl Chunk {
         let mut points = [Point { t: 0, v: 0.0 }; FULL];
         self.decode(0, &mut points[..len]);
         points[len] = point;
-        self.pack(&points[..=len], (len / 4).max(4));
+        self.pack(&points[..=len], (len / 4).max(more));
         true
     }
 

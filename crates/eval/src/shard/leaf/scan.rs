@@ -186,7 +186,9 @@ impl Walk<'_> {
                     params,
                 } => {
                     let start = self.end - range_ms;
-                    if let Some(asked) = asked(*func).filter(|_| is_summed) {
+                    // What is read anyway is not summed up besides.
+                    let beyond = is_summed && *range_ms > reach_ms;
+                    if let Some(asked) = asked(*func).filter(|_| beyond) {
                         let summary = series.window.summary(
                             start,
                             heard_until,
