@@ -27,6 +27,7 @@ mod memory;
 mod path;
 mod peers;
 mod probes;
+mod prometheus;
 mod rig;
 mod rules;
 mod storm;
@@ -70,6 +71,8 @@ enum Bench {
     Ticks(ticks::Args),
     /// From a produced record to the incident on the output topic.
     Latency(latency::Args),
+    /// Rules over the same samples beside a real Prometheus.
+    Prometheus(prometheus::Args),
     /// JSON logs under rules with line filters, in memory.
     LogRules(log_rules::Args),
     /// A restart in the middle of a backlog.
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Bench::Storm(args) => storm::run(&args),
         Bench::Ticks(args) => ticks::run(&args),
         Bench::Latency(args) => latency::run(&args),
+        Bench::Prometheus(args) => prometheus::run(&args),
         Bench::LogRules(args) => log_rules::run(&args),
         Bench::Catchup(args) => catchup::run(&args),
         Bench::CatchupVictim(args) => catchup::victim(&args),

@@ -121,10 +121,6 @@ impl Sealed {
         self.chunks.iter().map(|whole| &whole.chunk)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.chunks.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
