@@ -82,6 +82,17 @@ impl Correlator {
             .filter(|alert| alert.state != AlertState::Resolved)
     }
 
+    /// Alerts that are remembered, those of open incidents that have ended among them, by id.
+    pub fn remembered(&self) -> impl Iterator<Item = &Alert> {
+        self.state.alerts.values()
+    }
+
+    /// Whether some occurrence of an alert that no rule over samples speaks of fires.
+    pub fn is_open(&self, alert: &Alert) -> bool {
+        let identity = alert.identity();
+        self.state.open_by_identity.contains_key(&identity)
+    }
+
     /// Counters and gauges.
     pub fn stats(&self) -> Stats {
         Stats {

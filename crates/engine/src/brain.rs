@@ -5,6 +5,8 @@
 //! 2. the owner makes them durable;
 //! 3. [`Brain::fold`] gives what follows from them.
 
+mod publish;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,13 +15,14 @@ use foghorn_correlate::{Correlator, Input};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::intake::Said;
 use foghorn_eval::shard::Shard;
-use foghorn_model::{AlertState, Incident, Offset, Partition, Signal, Timestamp, TransitionKind};
+use foghorn_model::{AlertId, Incident, Offset, Partition, Timestamp};
 
 use crate::core::{Core, Recorded};
 use crate::entry::{Command, Entry, GroupKey, Pin, RuleFile};
 use crate::history::History;
+use crate::resolved::Resolved;
 use crate::sequencer::{Decision, PartitionState, Patience, Skip, decide};
-use crate::view::{AlertView, View};
+use crate::view::View;
 
 /// What the sources look like to the brain.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +54,9 @@ pub struct Brain {
     correlator: Correlator,
     patience: Patience,
     view: Arc<View>,
+    resolved: Resolved,
+    /// Alerts of log matches and of other programs that the view shows.
+    heard: BTreeSet<AlertId>,
     /// Pins taken since the last advance, to be written before the tick that they let go.
     pins: Vec<Pin>,
     /// Entries that say which of those pins leave somebody behind.
@@ -79,6 +85,8 @@ impl Brain {
             correlator,
             patience,
             view,
+            resolved: Resolved::default(),
+            heard: BTreeSet::new(),
             pins: Vec::new(),
             left: Vec::new(),
             behind: BTreeMap::new(),
@@ -546,120 +554,14 @@ impl Brain {
         &self.correlator
     }
 
+    /// Ends of alerts that the read model let go before their time, for want of room.
+    pub fn ends_forgotten(&self) -> u64 {
+        self.resolved.forgotten()
+    }
+
     /// The read model that this brain writes.
     pub fn view(&self) -> &Arc<View> {
         &self.view
-    }
-
-    fn publish_incident(&self, incident: &Incident) {
-        self.view
-            .incidents
-            .insert(incident.id, Arc::new(incident.clone()));
-    }
-
-    /// Brings the read model's values up to date: between transitions an alert's value goes on
-    /// changing.
-    pub fn refresh(&self) {
-        for (group, rule, alert) in self.core.active() {
-            let known = self
-                .view
-                .alerts
-                .get(&alert.id)
-                .map(|known| Arc::clone(known.value()));
-            let Some(known) = known.filter(|known| known.value.to_bits() != alert.value.to_bits())
-            else {
-                continue;
-            };
-            let (annotations, reason) = (alert.annotations.clone(), alert.reason.clone());
-            let view = AlertView {
-                value: alert.value,
-                annotations,
-                reason,
-                ..(*known).clone()
-            };
-            debug_assert_eq!(
-                (&view.group, &view.name),
-                (&group.name, &rule.name),
-                "an alert's id names its rule"
-            );
-            self.view.alerts.insert(alert.id, Arc::new(view));
-        }
-    }
-
-    /// Alerts of log matches and of other programs, as correlation holds them.
-    fn publish_heard(&self) {
-        use foghorn_correlate::Source;
-        for alert in self
-            .correlator
-            .alerts()
-            .filter(|alert| !matches!(alert.source, Source::Rule))
-        {
-            if alert.state == AlertState::Resolved {
-                self.view.alerts.remove(&alert.id);
-                continue;
-            }
-            let same = self
-                .view
-                .alerts
-                .get(&alert.id)
-                .is_some_and(|known| known.reason == alert.reason);
-            if !same {
-                let view = AlertView {
-                    id: alert.id,
-                    rule: alert.rule.id,
-                    group: Arc::clone(&alert.rule.group),
-                    name: Arc::clone(&alert.rule.name),
-                    labels: alert.labels.clone(),
-                    annotations: alert.annotations.clone(),
-                    state: alert.state,
-                    active_at: alert.active_at,
-                    fired_at: alert.fired_at,
-                    value: alert.value,
-                    reason: alert.reason.clone(),
-                };
-                self.view.alerts.insert(alert.id, Arc::new(view));
-            }
-        }
-    }
-
-    fn publish_groups(&self) {
-        self.view.set_groups(self.core.groups());
-    }
-
-    fn publish_alerts(&mut self, entries: &[Entry]) {
-        let signals = entries.iter().flat_map(|entry| match entry {
-            Entry::Tick { signals, .. } | Entry::Arrival { signals, .. } => signals.as_slice(),
-            _ => &[],
-        });
-        for signal in signals {
-            match signal {
-                Signal::Transition(t) => {
-                    let state = match t.kind {
-                        TransitionKind::Pending => AlertState::Pending,
-                        TransitionKind::Firing => AlertState::Firing,
-                        TransitionKind::Dropped | TransitionKind::Resolved => {
-                            self.view.alerts.remove(&t.alert);
-                            continue;
-                        }
-                    };
-                    let view = AlertView {
-                        id: t.alert,
-                        rule: t.rule.id,
-                        group: Arc::clone(&t.rule.group),
-                        name: Arc::clone(&t.rule.name),
-                        labels: t.labels.clone(),
-                        annotations: t.annotations.clone(),
-                        state,
-                        active_at: t.active_at,
-                        fired_at: t.fired_at,
-                        value: t.value,
-                        reason: t.reason.clone(),
-                    };
-                    self.view.alerts.insert(t.alert, Arc::new(view));
-                }
-                Signal::Match(_) | Signal::Evidence(_) => {}
-            }
-        }
     }
 }
 

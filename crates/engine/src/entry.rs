@@ -158,3 +158,24 @@ pub enum Entry {
     /// A command.
     Command(Command),
 }
+
+impl Entry {
+    /// Whether alerts may begin, change or end with it.
+    pub fn tells_of_alerts(&self) -> bool {
+        match self {
+            Self::Tick { signals, .. } | Self::Arrival { signals, .. } => !signals.is_empty(),
+            // Alerts of log matches end as time passes.
+            Self::Timer { .. } => true,
+            Self::Start { .. }
+            | Self::Rules { .. }
+            | Self::Join { .. }
+            | Self::Pin(_)
+            | Self::Blind { .. }
+            | Self::Lowered { .. }
+            | Self::TurnedAway { .. }
+            | Self::Read { .. }
+            | Self::Own { .. }
+            | Self::Command(_) => false,
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub mod core;
 pub mod entry;
 pub mod history;
 mod matches;
+mod resolved;
 pub mod sequencer;
 pub mod view;
 
@@ -15,4 +16,5 @@ pub use brain::{Advance, Brain, Sources};
 pub use core::Recorded;
 pub use entry::{Command, Entry, GroupKey, Pin, RuleFile};
 pub use history::History;
-pub use view::{AlertView, GroupView, Health, RuleView, View};
+pub use resolved::RESOLVED_RETENTION_MS;
+pub use view::{AlertKey, AlertView, GroupView, Health, ResolvedView, RuleView, View};

@@ -34,6 +34,29 @@ pub struct AlertView {
     pub reason: Reason,
 }
 
+/// What the occurrences of an alert have in common: rule and labels.
+pub type AlertKey = (RuleId, Labels);
+
+impl AlertView {
+    /// What its occurrences have in common.
+    pub fn key(&self) -> AlertKey {
+        (self.rule, self.labels.clone())
+    }
+}
+
+/// An alert of a rule that fired and has ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResolvedView {
+    /// Identity of this occurrence.
+    pub id: AlertId,
+    /// What else is known of it.
+    pub alert: Arc<AlertView>,
+    /// When it ended, in event time.
+    pub ended_at: Timestamp,
+    /// When that became known: correlation's now.
+    pub known_at: Timestamp,
+}
+
 /// Health of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -93,6 +116,8 @@ pub struct View {
     pub incidents: DashMap<IncidentId, Arc<Incident>>,
     /// Alerts that are pending or firing.
     pub alerts: DashMap<AlertId, Arc<AlertView>>,
+    /// Alerts of rules that ended within the last 15 minutes, and have not fired again since.
+    pub resolved: DashMap<AlertKey, Arc<ResolvedView>>,
     groups: RwLock<Arc<Vec<GroupView>>>,
 }
 
