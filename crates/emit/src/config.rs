@@ -8,6 +8,7 @@ use foghorn_kafka::Properties;
 use serde::Deserialize;
 use tokio::runtime::Handle;
 
+use crate::alertmanager::{AlertmanagerConfig, AlertmanagerSink, Problem};
 use crate::duration;
 use crate::kafka::KafkaSink;
 use crate::ndjson::NdjsonSink;
@@ -25,6 +26,8 @@ pub enum SinkConfig {
     Webhook(WebhookConfig),
     /// Lines of JSON.
     Ndjson(NdjsonConfig),
+    /// Alertmanagers: the one type that takes alerts, not incidents.
+    Alertmanager(AlertmanagerConfig),
 }
 
 /// A topic of `CloudEvents`, one record a revision, keyed by the incident's id.
@@ -125,31 +128,81 @@ impl SinkConfig {
             Self::Kafka(config) => &config.name,
             Self::Webhook(config) => &config.name,
             Self::Ndjson(config) => &config.name,
+            Self::Alertmanager(config) => &config.name,
+        }
+    }
+
+    /// What types cannot say, as far as it can be told without opening a file.
+    pub fn problems(&self) -> Vec<Problem> {
+        match self {
+            Self::Alertmanager(config) => config.problems(),
+            Self::Kafka(_) | Self::Webhook(_) | Self::Ndjson(_) => Vec::new(),
         }
     }
 }
 
-/// Sets a sink up; reads its secrets, and connects to nothing yet. `runtime` (a multi-threaded one)
-/// drives what is asynchronous.
+/// Sinks that are set up, in the config's order.
+pub struct Sinks {
+    /// Those that take incidents.
+    pub incidents: Vec<Box<dyn Sink>>,
+    /// Those that take alerts.
+    pub alerts: Vec<AlertmanagerSink>,
+}
+
+/// Sets sinks up; reads their secrets, and connects to nothing yet. `external_labels` are those of
+/// the whole configuration. `runtime` (a multi-threaded one) drives what is asynchronous.
 ///
 /// # Errors
 /// A file cannot be read, or a setting is refused.
-pub fn build(config: &SinkConfig, runtime: &Handle) -> Result<Box<dyn Sink>, SinkError> {
-    let error = |why: String| SinkError {
-        name: config.name().to_owned(),
-        why,
+pub fn build(
+    configs: &[SinkConfig],
+    external_labels: &BTreeMap<String, String>,
+    runtime: &Handle,
+) -> Result<Sinks, SinkError> {
+    let mut sinks = Sinks {
+        incidents: Vec::new(),
+        alerts: Vec::new(),
     };
+    for config in configs {
+        match build_one(config, external_labels, runtime) {
+            Ok(Built::Incidents(sink)) => sinks.incidents.push(sink),
+            Ok(Built::Alerts(sink)) => sinks.alerts.push(sink),
+            Err(why) => {
+                let name = config.name().to_owned();
+                return Err(SinkError { name, why });
+            }
+        }
+    }
+    Ok(sinks)
+}
+
+enum Built {
+    Incidents(Box<dyn Sink>),
+    Alerts(AlertmanagerSink),
+}
+
+fn build_one(
+    config: &SinkConfig,
+    external_labels: &BTreeMap<String, String>,
+    runtime: &Handle,
+) -> Result<Built, String> {
     if config.name().is_empty() {
-        return Err(error("a sink needs a name".to_owned()));
+        return Err("a sink needs a name".to_owned());
     }
     Ok(match config {
-        SinkConfig::Kafka(config) => Box::new(KafkaSink::open(config).map_err(error)?),
+        SinkConfig::Kafka(config) => Built::Incidents(Box::new(KafkaSink::open(config)?)),
         SinkConfig::Webhook(config) => {
-            Box::new(WebhookSink::new(config, runtime.clone()).map_err(error)?)
+            let sink = WebhookSink::new(config, runtime.clone())?;
+            Built::Incidents(Box::new(sink))
         }
         SinkConfig::Ndjson(config) => {
             let sink = NdjsonSink::open(&config.name, &config.path);
-            Box::new(sink.map_err(|io| error(format!("{}: {io}", config.path.display())))?)
+            let sink = sink.map_err(|io| format!("{}: {io}", config.path.display()))?;
+            Built::Incidents(Box::new(sink))
+        }
+        SinkConfig::Alertmanager(config) => {
+            let sink = AlertmanagerSink::open(config, external_labels, runtime)?;
+            Built::Alerts(sink)
         }
     })
 }
@@ -202,6 +255,10 @@ mod tests {
             r#"{"type":"kafka","name":"bus","topic":"incidents","properties":{"sasl.password":"hunter2"}}"#,
             Ok("bus"),
         );
+        check(
+            r#"{"type":"alertmanager","name":"am","urls":["http://am:9093"],"proxy":"http://x:hunter2@y","resend_delay":"2m","api_version":"v2"}"#,
+            Ok("am"),
+        );
     }
 
     #[test]
@@ -211,6 +268,11 @@ mod tests {
             r#"{"type":"webhook","name":"pager","timeout":"3"}"#,
             Err("not a duration"),
         );
+        check(
+            r#"{"type":"alertmanager","name":"am","urls":[],"api_version":"v1"}"#,
+            Err("v1"),
+        );
+        check(r#"{"type":"alertmanager","name":"am"}"#, Err("urls"));
         check(r#"{"type":"pigeon","name":"x"}"#, Err("pigeon"));
     }
 

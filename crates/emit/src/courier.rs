@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::backlog::{Backlog, Pending, coalesce};
 use crate::backoff;
 use crate::emitter::SinkStatus;
+use crate::machine::{Machine, Next};
 use crate::metrics::SinkMetrics;
 use crate::sink::{DeliveryError, Sink};
 
@@ -15,17 +16,6 @@ const WINDOW: usize = 1024;
 const BATCH: usize = 128;
 /// Deliveries that a crash may forget (and repeat) are made durable this long after.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
-
-/// What a courier wants next.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Call again at once: there may be more.
-    Again,
-    /// Call again at this time, or when something new is there.
-    At(Duration),
-    /// Call again when something new is there.
-    Idle,
-}
 
 pub(crate) struct Courier {
     sink: Box<dyn Sink>,
@@ -65,37 +55,8 @@ impl Courier {
         }
     }
 
-    pub(crate) fn status(&self) -> &SinkStatus {
-        &self.status
-    }
-
-    /// Whether it waits before another attempt at something that failed.
-    pub(crate) fn waits_to_retry(&self) -> bool {
-        self.attempt > 0
-    }
-
-    /// One round at the time that `clock` says (since any fixed instant; monotone).
-    pub(crate) fn round(&mut self, clock: &dyn Fn() -> Duration) -> Next {
-        let now = clock();
-        if self.unsaved.is_some_and(|since| now >= since + SAVE_AFTER) {
-            self.save();
-        }
-        self.count_pending();
-        if self.status.pending == 0 {
-            return self
-                .unsaved
-                .map_or(Next::Idle, |since| Next::At(since + SAVE_AFTER));
-        }
-        if now < self.not_before {
-            return Next::At(self.unsaved.map_or(self.not_before, |since| {
-                self.not_before.min(since + SAVE_AFTER)
-            }));
-        }
-        self.attempt(clock)
-    }
-
     /// Makes durable what was delivered.
-    pub(crate) fn save(&mut self) {
+    fn save(&mut self) {
         self.unsaved = None;
         if let Err(error) = self.backlog.save() {
             tracing::warn!(sink = %self.name, %error, "deliveries could not be written down; a crash repeats them");
@@ -230,6 +191,39 @@ impl Courier {
             error = %error.text,
             "refused for good: this revision is given up"
         );
+    }
+}
+
+impl Machine for Courier {
+    fn status(&self) -> &SinkStatus {
+        &self.status
+    }
+
+    fn waits_to_retry(&self) -> bool {
+        self.attempt > 0
+    }
+
+    fn round(&mut self, clock: &dyn Fn() -> Duration) -> Next {
+        let now = clock();
+        if self.unsaved.is_some_and(|since| now >= since + SAVE_AFTER) {
+            self.save();
+        }
+        self.count_pending();
+        if self.status.pending == 0 {
+            return self
+                .unsaved
+                .map_or(Next::Idle, |since| Next::At(since + SAVE_AFTER));
+        }
+        if now < self.not_before {
+            return Next::At(self.unsaved.map_or(self.not_before, |since| {
+                self.not_before.min(since + SAVE_AFTER)
+            }));
+        }
+        self.attempt(clock)
+    }
+
+    fn finish(&mut self) {
+        self.save();
     }
 }
 

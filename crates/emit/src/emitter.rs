@@ -4,30 +4,33 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foghorn_model::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::alertmanager::{AlertFeed, AlertmanagerSink};
 use crate::backlog::Backlog;
-use crate::courier::{Courier, Next};
+use crate::courier::Courier;
+use crate::machine::{Machine, Next};
 use crate::metrics::SinkMetrics;
 use crate::sink::Sink;
 
 /// How a sink does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SinkStatus {
-    /// Its name.
+    /// Its name; with the URL where it has several.
     pub name: String,
     /// Whether the last attempt went well (or there was none).
     pub up: bool,
-    /// Revisions delivered since the start.
+    /// Revisions (or alerts) delivered since the start.
     pub delivered: u64,
     /// Revisions left out because a later one waited too.
     pub coalesced: u64,
     /// Attempts that failed and were (or are) tried again.
     pub retries: u64,
-    /// Revisions that the receiver refused for good.
+    /// Revisions (or alerts) that the receiver refused for good.
     pub given_up: u64,
-    /// Revisions that wait.
+    /// Revisions (or alerts) that wait.
     pub pending: u64,
     /// What the last failed attempt said; stays after it went well again.
     pub last_error: Option<String>,
@@ -46,7 +49,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Rises when something new is in the outbox.
+    /// Rises when something new is there.
     news: u64,
     phase: Phase,
     /// When draining ends.
@@ -76,33 +79,58 @@ impl Emitter {
         backlog: &Arc<dyn Backlog>,
         metrics: &SinkMetrics,
     ) -> io::Result<Self> {
-        let emitter = Self {
+        let mut emitter = Self {
             shared: Arc::default(),
         };
-        for (index, sink) in sinks.into_iter().enumerate() {
+        for sink in sinks {
             let courier = Courier::new(sink, Arc::clone(backlog), metrics.clone());
-            {
-                let mut state = emitter.shared.lock();
-                state.sinks.push(SinkStatus {
-                    up: true,
-                    ..courier.status().clone()
-                });
-                state.running += 1;
-            }
-            let shared = Arc::clone(&emitter.shared);
-            let name = format!("sink-{}", courier.status().name);
-            let spawned = std::thread::Builder::new()
-                .name(name)
-                .spawn(move || shared.run(index, courier));
-            if let Err(error) = spawned {
-                emitter.shared.set_phase(Phase::Stopped);
-                return Err(error);
-            }
+            emitter.run(Box::new(courier))?;
         }
         Ok(emitter)
     }
 
-    /// Something new is in the outbox. Cheap; never blocks on a sink.
+    /// Starts a thread for each of an Alertmanager sink's Alertmanagers. `wall` says wall time.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn send_alerts(
+        &mut self,
+        sink: AlertmanagerSink,
+        feed: &Arc<dyn AlertFeed>,
+        wall: fn() -> Timestamp,
+        metrics: &SinkMetrics,
+    ) -> io::Result<()> {
+        for sender in sink.senders(feed, wall, metrics) {
+            self.run(Box::new(sender))?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, machine: Box<dyn Machine>) -> io::Result<()> {
+        let name = format!("sink-{}", machine.status().name);
+        let index = {
+            let mut state = self.shared.lock();
+            state.sinks.push(SinkStatus {
+                up: true,
+                ..machine.status().clone()
+            });
+            state.running += 1;
+            state.sinks.len() - 1
+        };
+        let shared = Arc::clone(&self.shared);
+        let spawned = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || shared.run(index, machine));
+        match spawned {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.shared.set_phase(Phase::Stopped);
+                Err(error)
+            }
+        }
+    }
+
+    /// Something new is in the outbox, or alerts have changed. Cheap; never blocks on a sink.
     pub fn wake(&self) {
         self.shared.lock().news += 1;
         self.shared.changed.notify_all();
@@ -114,7 +142,7 @@ impl Emitter {
     }
 
     /// Delivers what is there, for at most `within`, and ends the threads. What is not delivered
-    /// stays in the outbox. A sink in the midst of an attempt then is left to itself: its revision
+    /// stays in the outbox; alerts are told of again after the next start. A sink in the midst of an attempt then is left to itself: its revision
     /// may arrive and yet be sent again after the next start.
     pub fn drain(self, within: Duration) -> Vec<SinkStatus> {
         let deadline = Instant::now() + within;
@@ -170,20 +198,20 @@ impl Shared {
     }
 
     /// A sink's thread.
-    fn run(&self, index: usize, mut courier: Courier) {
+    fn run(&self, index: usize, mut machine: Box<dyn Machine>) {
         let _ended = Ended(self);
         let begin = Instant::now();
         let clock = || begin.elapsed();
         loop {
             let seen = self.lock().news;
-            let next = courier.round(&clock);
+            let next = machine.round(&clock);
             let mut state = self.lock();
-            state.sinks[index].clone_from(courier.status());
+            state.sinks[index].clone_from(machine.status());
             match (state.phase, &next) {
                 (Phase::Stopped, _) | (Phase::Draining, Next::Idle) => break,
                 // Nothing is left, or nothing more can be done in time.
                 (Phase::Draining, Next::At(at))
-                    if !courier.waits_to_retry()
+                    if !machine.waits_to_retry()
                         || state.deadline.is_some_and(|end| begin + *at >= end) =>
                 {
                     break;
@@ -199,7 +227,7 @@ impl Shared {
                 drop(self.wait(state, wait));
             }
         }
-        courier.save();
+        machine.finish();
     }
 }
 

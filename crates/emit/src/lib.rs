@@ -1,9 +1,11 @@
-//! Sinks: what takes incidents to the outside, each at its own pace.
+//! Sinks: what takes incidents and alerts to the outside, each at its own pace.
 //!
 //! Owns delivery: order, retries, backoff, coalescing, idempotency keys, dead letters. A sink that
-//! is down holds back only itself; what it has not delivered waits in the outbox, which this room
-//! sees through [`Backlog`]. Does not know why anything was sent.
+//! is down holds back only itself; the incidents that it has not delivered wait in the outbox, which
+//! this room sees through [`Backlog`], and alerts are said again as they stand, which it sees through
+//! [`AlertFeed`]. Does not know why anything was sent.
 
+mod alertmanager;
 mod backlog;
 mod backoff;
 mod config;
@@ -12,7 +14,9 @@ mod dead_letter;
 mod duration;
 mod emitter;
 mod hmac;
+mod http;
 mod kafka;
+mod machine;
 mod metrics;
 mod ndjson;
 mod recorded;
@@ -24,8 +28,14 @@ mod webhook;
 #[cfg(test)]
 mod fixtures;
 
+pub use alertmanager::{
+    AlertFeed, AlertKey, AlertmanagerConfig, AlertmanagerSink, ApiVersion, BasicAuth, Ended,
+    Problem, RuleAlert,
+};
 pub use backlog::{Backlog, Pending};
-pub use config::{KafkaSinkConfig, NdjsonConfig, SinkConfig, SinkError, WebhookConfig, build};
+pub use config::{
+    KafkaSinkConfig, NdjsonConfig, SinkConfig, SinkError, Sinks, WebhookConfig, build,
+};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterSink};
 pub use emitter::{Emitter, SinkStatus};
 pub use kafka::KafkaSink;

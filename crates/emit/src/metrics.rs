@@ -2,6 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use crate::alertmanager::NotificationMetrics;
+
 /// Counters by sink; outlives reloads.
 #[derive(Clone, Debug)]
 pub struct SinkMetrics {
@@ -16,6 +18,7 @@ pub struct SinkMetrics {
     pub(crate) recorded_sent: IntCounter,
     pub(crate) recorded_dropped: IntCounterVec,
     pub(crate) recorded_queued: IntGauge,
+    pub(crate) notifications: NotificationMetrics,
 }
 
 impl SinkMetrics {
@@ -91,6 +94,7 @@ impl SinkMetrics {
                 "reason",
             )?,
             recorded_queued,
+            notifications: NotificationMetrics::register(registry)?,
         })
     }
 

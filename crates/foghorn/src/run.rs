@@ -1,5 +1,6 @@
 //! `foghorn run`: settings, recovery, group, sinks, API; then a signal, and out again in order.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,14 +8,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use foghorn_correlate::{Correlator, Topology, TopologyFile};
-use foghorn_emit::{Backlog, DeadLetterSink, Emitter, RecordedSink, SinkMetrics, build};
+use foghorn_emit::{
+    AlertFeed, Backlog, DeadLetterSink, Emitter, RecordedSink, SinkConfig, SinkMetrics, build,
+};
 use foghorn_engine::{Command, View};
 use foghorn_eval::catalog::Catalog;
 use foghorn_http::{Api, Commands, Declined, HttpConfig, Readiness, ReloadError, Server};
 use foghorn_ingest::SourceConfig;
 use foghorn_kafka::Properties;
 use foghorn_runtime::{
-    DeadLetters, Handle, HttpQueue, Live, LiveConfig, Metrics, OutboxBacklog, clock,
+    DeadLetters, Handle, HttpQueue, Live, LiveConfig, Metrics, OutboxBacklog, ViewAlerts, clock,
 };
 use foghorn_wire::Format;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -194,22 +197,14 @@ impl Running {
                 Err(why) => ready.set_not_ready(why),
             },
         )?;
-        let names: Vec<_> = config
-            .sinks
-            .iter()
-            .map(foghorn_emit::SinkConfig::name)
-            .collect();
-        live.outbox()
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .set_sinks(&names)?;
-        let sinks = config
-            .sinks
-            .iter()
-            .map(|sink| build(sink, runtime.handle()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog::new(Arc::clone(live.outbox())));
-        let emitter = Arc::new(Emitter::start(sinks, &backlog, &sink_metrics)?);
+        let emitter = sinks(
+            &config.sinks,
+            &config.external_labels,
+            &live,
+            &sink_metrics,
+            runtime,
+        )?;
+        let emitter = Arc::new(emitter);
         *woken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&emitter));
         emitter.wake();
 
@@ -265,7 +260,7 @@ impl Running {
                     warn!(
                         sink = sink.name,
                         pending = sink.pending,
-                        "not everything was delivered; the outbox keeps it"
+                        "not everything was delivered; it will be after the next start"
                     );
                 }
             }
@@ -274,6 +269,30 @@ impl Running {
         info!(standing, "stopped");
         ended.map_err(Into::into)
     }
+}
+
+/// Starts the sinks: those that take incidents drain the outbox, those that take alerts follow the
+/// read model.
+fn sinks(
+    configs: &[SinkConfig],
+    external_labels: &BTreeMap<String, String>,
+    live: &Live,
+    metrics: &SinkMetrics,
+    runtime: &tokio::runtime::Runtime,
+) -> anyhow::Result<Emitter> {
+    let sinks = build(configs, external_labels, runtime.handle())?;
+    let names: Vec<_> = sinks.incidents.iter().map(|sink| sink.name()).collect();
+    live.outbox()
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .set_sinks(&names)?;
+    let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog::new(Arc::clone(live.outbox())));
+    let mut emitter = Emitter::start(sinks.incidents, &backlog, metrics)?;
+    let feed: Arc<dyn AlertFeed> = Arc::new(ViewAlerts::new(Arc::clone(live.view())));
+    for sink in sinks.alerts {
+        emitter.send_alerts(sink, &feed, clock::wall, metrics)?;
+    }
+    Ok(emitter)
 }
 
 /// Reads the rules again and puts them in force: all of them, or none.

@@ -71,7 +71,7 @@ pub(crate) struct BrainLoop {
     pub(crate) reload: Option<(Arc<Catalog>, Vec<RuleFile>)>,
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) recorded: Option<Arc<RecordedSink>>,
-    pub(crate) on_incidents: Box<dyn Fn() + Send>,
+    pub(crate) on_news: Box<dyn Fn() + Send>,
     pub(crate) on_ready: Box<dyn Fn(Result<(), String>) + Send>,
 }
 
@@ -388,7 +388,11 @@ impl BrainLoop {
         self.log.sync()?;
         let incidents = self.brain.fold(entries);
         self.metrics.wrote(entries, &incidents, wall());
-        self.send(&incidents)
+        self.send(&incidents)?;
+        if !incidents.is_empty() || entries.iter().any(Entry::tells_of_alerts) {
+            (self.on_news)();
+        }
+        Ok(())
     }
 
     fn send(&mut self, incidents: &[Incident]) -> Result<(), LiveError> {
@@ -408,7 +412,6 @@ impl BrainLoop {
         }
         // They follow from the log, which is durable: nobody waits for the outbox to be.
         lock(&self.outbox).append(incidents)?;
-        (self.on_incidents)();
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Wiring of thought and hands: worker threads, rings, the one thread that releases ticks,
 //! recovery, reload, shutdown. Makes no decision of the domain: those are the engine's.
 
+mod alert_feed;
 mod backlog;
 mod brain_loop;
 pub mod clock;
@@ -16,6 +17,7 @@ mod planner;
 mod rings;
 mod self_watch;
 
+pub use alert_feed::ViewAlerts;
 pub use backlog::OutboxBacklog;
 pub use dead_letters::DeadLetters;
 pub use http_feed::HttpQueue;

@@ -187,14 +187,14 @@ pub struct Live {
 const RECORDED_FLUSH: Duration = Duration::from_secs(10);
 
 impl Live {
-    /// Recovers, joins the group and starts. `on_incidents` is called when new revisions are in
-    /// the outbox, durable; `on_ready` when readiness changes.
+    /// Recovers, joins the group and starts. `on_news` is called when new revisions are in the
+    /// outbox, or alerts of the read model have changed, durable; `on_ready` when readiness changes.
     ///
     /// # Errors
     /// [`LiveError`]: nothing was started.
     pub fn start(
         config: LiveConfig,
-        on_incidents: impl Fn() + Send + 'static,
+        on_news: impl Fn() + Send + 'static,
         on_ready: impl Fn(Result<(), String>) + Send + 'static,
     ) -> Result<Self, LiveError> {
         let (log, entries) = SignalLog::open(&config.state_dir.join("signals"))?;
@@ -380,7 +380,7 @@ impl Live {
             reload,
             dead_letters: Arc::clone(&dead_letters),
             recorded: recorded.clone(),
-            on_incidents: Box::new(on_incidents),
+            on_news: Box::new(on_news),
             on_ready: Box::new(on_ready),
         };
         let brain = spawn("brain".to_owned(), move || loop_.run(&first_entries))?;

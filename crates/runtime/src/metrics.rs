@@ -47,6 +47,7 @@ pub struct Metrics {
     evaluation: Histogram,
     http_queue_fill: Gauge,
     outbox: IntGauge,
+    ends_forgotten: IntGauge,
 }
 
 impl Metrics {
@@ -180,6 +181,10 @@ impl Metrics {
                 "foghorn_outbox_revisions",
                 "Incident revisions that some sink has not delivered.",
             )?,
+            ends_forgotten: gauge(
+                "foghorn_alert_ends_forgotten_total",
+                "Ends of alerts that were let go before their quarter of an hour, for want of room.",
+            )?,
             event_to_decision: register(&registry, Histogram::with_opts(latency)?)?,
             registry,
         })
@@ -292,6 +297,7 @@ impl Metrics {
             (&self.ticks, brain.core().stats().ticks),
             (&self.evaluations, brain.core().stats().evaluations),
             (&self.evaluation_failures, brain.core().stats().failures),
+            (&self.ends_forgotten, brain.ends_forgotten()),
             (&self.log_bytes, log_bytes),
         ] {
             gauge.set(value as i64);

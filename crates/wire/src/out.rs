@@ -1,6 +1,7 @@
-//! Incidents as other programs want them: CloudEvents, Alertmanager's webhook, a line of JSON.
+//! Incidents as other programs want them: CloudEvents, Alertmanager's webhook, a line of JSON; and
+//! alerts as Alertmanager takes them.
 //!
-//! Every writer is a function of the incident: the same revision always gives the same bytes.
+//! Every writer is a function of what it writes: the same revision always gives the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -161,6 +162,38 @@ pub fn ndjson(incident: &Incident) -> String {
     let mut line = String::from_utf8(to_bytes(incident)).unwrap_or_default();
     line.push('\n');
     line
+}
+
+/// An alert as it is posted to `/api/v2/alerts` of an Alertmanager.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PostedAlert<'a> {
+    /// Labels, `alertname` among them.
+    pub labels: &'a Labels,
+    /// Annotations.
+    pub annotations: &'a Labels,
+    /// When it began to fire.
+    #[serde(serialize_with = "as_text")]
+    pub starts_at: Timestamp,
+    /// When it ended; of one that fires, when it ends unless it is posted again.
+    #[serde(serialize_with = "as_text")]
+    pub ends_at: Timestamp,
+    /// A link to its rule; left out where it is empty.
+    #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
+    pub generator_url: &'a str,
+}
+
+/// Alerts as the body of `POST /api/v2/alerts`.
+pub fn alertmanager_v2(alerts: &[PostedAlert<'_>]) -> Vec<u8> {
+    to_bytes(&alerts)
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn as_text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
 }
 
 fn webhook_alert<'a>(member: &'a Member, link: &'a str) -> WebhookAlert<'a> {

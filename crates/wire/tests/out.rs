@@ -7,7 +7,7 @@
 
 use foghorn_model::incident::{AffectedService, Event, Level, Member, Priority, Status, Suspect};
 use foghorn_model::{AlertId, AlertState, Incident, IncidentId, Labels, Reason, Timestamp};
-use foghorn_wire::out::{cloudevent, ndjson, webhook_v4};
+use foghorn_wire::out::{PostedAlert, alertmanager_v2, cloudevent, ndjson, webhook_v4};
 use foghorn_wire::recording::RecordingSink;
 use foghorn_wire::{DecodeOptions, Decoder, Format};
 use serde_json::{Value, json};
@@ -149,4 +149,33 @@ fn a_line_is_one_line() {
         (1, true)
     );
     assert_eq!(serde_json::from_str::<Incident>(&line).unwrap(), incident);
+}
+
+#[test]
+fn alerts_as_prometheus_posts_them() {
+    let labels = Labels::from_pairs([("alertname", "Slow"), ("service.name", "api")]);
+    let annotations = Labels::from_pairs([("summary", "slow \"api\"")]);
+    let firing = PostedAlert {
+        labels: &labels,
+        annotations: &annotations,
+        starts_at: NOW + -30_000,
+        ends_at: NOW + 240_000,
+        generator_url: "http://prom:9090/graph?g0.expr=up&g0.tab=1",
+    };
+    let plain = PostedAlert {
+        annotations: &Labels::empty(),
+        generator_url: "",
+        ..firing.clone()
+    };
+    let posted = parse(&alertmanager_v2(&[firing, plain]));
+    let common = json!({
+        "labels": {"alertname": "Slow", "service.name": "api"},
+        "annotations": {},
+        "startsAt": "2023-11-14T22:12:50.000Z",
+        "endsAt": "2023-11-14T22:17:20.000Z",
+    });
+    let mut first = common.clone();
+    first["annotations"] = json!({"summary": "slow \"api\""});
+    first["generatorURL"] = json!("http://prom:9090/graph?g0.expr=up&g0.tab=1");
+    assert_eq!(posted, json!([first, common]));
 }

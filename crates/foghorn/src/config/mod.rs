@@ -36,7 +36,7 @@ pub(crate) struct Config {
     pub(crate) topology: Option<PathBuf>,
     /// Correlation.
     pub(crate) correlate: foghorn_correlate::Config,
-    /// Where incidents go.
+    /// Where incidents, and alerts, go.
     pub(crate) sinks: Vec<SinkConfig>,
     /// Where recorded series go.
     pub(crate) recorded: RecordedConfig,
@@ -50,7 +50,7 @@ pub(crate) struct Config {
     pub(crate) limits: LimitConfig,
     /// Waiting times.
     pub(crate) time: TimeConfig,
-    /// Labels for templates.
+    /// Labels for templates, and for alerts that go to an Alertmanager.
     pub(crate) external_labels: BTreeMap<String, String>,
     /// Logs.
     pub(crate) log: LogConfig,
@@ -313,6 +313,11 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
                 format!("topic_regex of source {:?} must begin with ^", source.name),
                 "librdkafka takes a pattern only with a leading ^",
             );
+        }
+    }
+    for sink in &config.sinks {
+        for found in sink.problems() {
+            problem(&found.place, found.message, found.hint);
         }
     }
     if config.sources.is_empty() && !config.receivers.enabled {
