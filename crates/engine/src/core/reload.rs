@@ -8,6 +8,7 @@ use foghorn_model::{RuleRef, Signal, Timestamp};
 use foghorn_rules::plan::{Group, Rule, leaves_of};
 
 use super::Core;
+use super::alert_series::AlertSeries;
 use super::state::{GroupState, Memory, RuleState};
 use crate::entry::GroupKey;
 
@@ -81,6 +82,7 @@ impl Core {
                 }
             }
         }
+        self.alerts_are_read = AlertSeries::are_read(&catalog);
         self.recorded.reload(catalog, &map);
         (signals, map)
     }
@@ -104,7 +106,10 @@ fn inherit(
                 std::mem::replace(&mut before.rules[i], RuleState::new(&old.rules[i], old));
             match &mut kept.memory {
                 // Annotations are no part of a rule's identity.
-                Memory::Alert { alerts, .. } => alerts.forget_rendered(),
+                Memory::Alert { alerts, series, .. } => {
+                    alerts.forget_rendered();
+                    series.read_anew(catalog);
+                }
                 Memory::Record(recording) => recording.read_anew(catalog),
                 Memory::Match(_) => {}
             }

@@ -10,6 +10,7 @@ use foghorn_eval::detect::DetectorBank;
 use foghorn_model::{Labels, RuleId, Timestamp};
 use foghorn_rules::plan::{Group, Read, Rule, RuleKind, leaves_of};
 
+use super::alert_series::AlertSeries;
 use super::judge::element_of;
 use super::record::Recording;
 use crate::entry::GroupKey;
@@ -22,6 +23,7 @@ pub(super) enum Memory {
     Alert {
         alerts: RuleAlerts,
         bank: Option<DetectorBank>,
+        series: AlertSeries,
     },
     Match(RuleMatches),
 }
@@ -59,7 +61,11 @@ impl Memory {
     pub(super) fn is_idle(&self) -> bool {
         match self {
             Self::Record(recording) => recording.is_empty(),
-            Self::Alert { alerts, bank } => bank.is_none() && alerts.is_idle(),
+            Self::Alert {
+                alerts,
+                bank,
+                series,
+            } => bank.is_none() && alerts.is_idle() && series.is_empty(),
             Self::Match(_) => false,
         }
     }
@@ -138,6 +144,7 @@ impl RuleState {
             RuleKind::Alert { detector, .. } => Memory::Alert {
                 alerts: RuleAlerts::default(),
                 bank: detector.as_ref().map(DetectorBank::new),
+                series: AlertSeries::default(),
             },
             RuleKind::Match { .. } => Memory::Match(RuleMatches::default()),
         };

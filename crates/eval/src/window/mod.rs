@@ -103,7 +103,11 @@ impl Window {
     /// Appends a point that is not before the newest one.
     pub(crate) fn push(&mut self, point: Point) {
         // Packing costs: after a full chunk another is likely to fill up as well.
-        let more = if self.is_long() { FULL / 2 } else { 8 };
+        let more = match self.open.len() {
+            _ if self.is_long() => FULL / 2,
+            0..12 => 8,
+            _ => 4,
+        };
         if !self.open.push(point, more) {
             self.seal();
             self.open.push(point, FULL / 2);
