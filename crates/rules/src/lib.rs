@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod duration;
 mod load;
 pub mod logql;
+pub mod notation;
 pub mod plan;
 pub mod promql;
 mod reach;

@@ -7,9 +7,10 @@ use foghorn_eval::promql::{EvalError, Evaluator, Value};
 use foghorn_eval::vector::{Element, Vector};
 use foghorn_model::labels::NAME;
 use foghorn_model::{Labels, Timestamp};
+use foghorn_rules::notation::{number, series, values};
 use foghorn_rules::plan::Group;
 
-use crate::series::{duration, number, points, series, values};
+use crate::series::{duration, points};
 use crate::storage::{Reader, Storage};
 
 /// What came of a script's cases.
@@ -81,7 +82,8 @@ fn load(storage: &mut Storage, rest: &str, body: &[&str]) {
     let with_native = rest.starts_with("_with_nhcb");
     let step = duration(rest.trim_start_matches("_with_nhcb").trim()).expect("a step");
     for line in body {
-        let (labels, rest) = series(line).unwrap_or_else(|| panic!("a series: {line}"));
+        let (labels, rest) =
+            series(line).unwrap_or_else(|error| panic!("a series: {line}: {error}"));
         if with_native && labels.get("le").is_some() {
             let name = labels.metric().trim_end_matches("_bucket").to_owned();
             let custom = labels.with("le", "").with(NAME, &name);
@@ -93,7 +95,7 @@ fn load(storage: &mut Storage, rest: &str, body: &[&str]) {
             continue;
         }
         known.points.extend(points(
-            &values(rest).unwrap_or_else(|| panic!("values: {line}")),
+            &values(rest).unwrap_or_else(|error| panic!("values: {line}: {error}")),
             step,
         ));
         known.points.sort_by_key(|p| p.t);
@@ -127,11 +129,11 @@ fn expectation(head: &str, body: &[&str]) -> Expected {
         }
         let (labels, rest) = match number(line) {
             Some(_) => (Labels::empty(), *line),
-            None => series(line).unwrap_or_else(|| (Labels::empty(), *line)),
+            None => series(line).unwrap_or_else(|_| (Labels::empty(), *line)),
         };
         match values(rest) {
-            Some(values) => expected.rows.push((labels, values)),
-            None => expected.unknown = Some("expects native histograms or a string".to_owned()),
+            Ok(values) => expected.rows.push((labels, values)),
+            Err(_) => expected.unknown = Some("expects native histograms or a string".to_owned()),
         }
     }
     expected
