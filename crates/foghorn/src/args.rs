@@ -21,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   foghorn demo                                   a scripted outage, end to end, without a broker
   foghorn check rules rules/*.yaml               every problem of rule files, with its place
+  foghorn test tests/*.yaml                      unit tests of rules, as promtool runs them
   foghorn replay --rules rules/ metrics.csv logs.ndjson
   foghorn source sample otlp_metrics --brokers localhost:9092
   foghorn run -c foghorn.yaml                    against a real Kafka
@@ -38,6 +39,8 @@ pub(crate) enum Verb {
     Check(CheckArgs),
     /// Run rules over recorded files; incidents go to stdout.
     Replay(ReplayArgs),
+    /// Run unit tests of rules: promtool's files, unchanged.
+    Test(TestArgs),
     /// Help to set a source up.
     Source(SourceArgs),
     /// Measure quality on data sets.
@@ -120,6 +123,26 @@ pub(crate) struct ReplayArgs {
     /// NDJSON in any case.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+/// `foghorn test`
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TestArgs {
+    /// Files of unit tests, as `promtool test rules` takes them.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Only tests whose names match; may be given several times.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) run: Vec<String>,
+    /// Write the results as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Show differences of alerts as a coloured diff.
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Show what all series held.
+    #[arg(long)]
+    pub(crate) debug: bool,
 }
 
 /// `foghorn source`

@@ -12,6 +12,7 @@ mod replay;
 mod rule_files;
 mod run;
 mod sample;
+mod test;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Verb::Demo(demo) => demo::run(&demo),
         Verb::Check(check) => check::run(&check),
         Verb::Replay(replay) => replay::run(&replay),
+        Verb::Test(test) => test::run(&test),
         Verb::Source(source) => sample::run(&source),
         Verb::Evaluate(evaluate) => evaluate::run(&evaluate),
         Verb::Completions { shell } => args::completions(shell),

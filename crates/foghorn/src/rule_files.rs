@@ -62,6 +62,87 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The files that a pattern stands for, in name order: in each part of a path `*` stands for any
+/// text, `?` for one character and `[a-z]` for one of some (Go's `filepath.Glob`).
+pub(crate) fn matching(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let name = part.as_os_str();
+        let wild = name
+            .to_str()
+            .filter(|name| name.contains(['*', '?', '[', '\\']));
+        let Some(wild) = wild else {
+            found.iter_mut().for_each(|path| path.push(name));
+            continue;
+        };
+        let mut next = Vec::new();
+        for folder in &found {
+            let listed = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
+            let entries = fs::read_dir(listed).into_iter().flatten().flatten();
+            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            let mut names: Vec<_> = names.filter(|name| go_glob(wild, name)).collect();
+            names.sort();
+            next.extend(names.into_iter().map(|name| folder.join(name)));
+        }
+        found = next;
+    }
+    found.retain(|path| path.exists());
+    found
+}
+
+fn go_glob(pattern: &str, name: &str) -> bool {
+    let mut rest = pattern.chars();
+    let Some(first) = rest.next() else {
+        return name.is_empty();
+    };
+    let mut letters = name.chars();
+    match first {
+        '*' => (0..=name.len())
+            .filter(|at| name.is_char_boundary(*at))
+            .any(|at| go_glob(rest.as_str(), &name[at..])),
+        '?' => letters.next().is_some() && go_glob(rest.as_str(), letters.as_str()),
+        '[' => {
+            let Some((class, behind)) = rest.as_str().split_once(']') else {
+                return false;
+            };
+            let (negated, class) = class
+                .strip_prefix('^')
+                .map_or((false, class), |class| (true, class));
+            letters.next().is_some_and(|letter| {
+                is_in(class, letter) != negated && go_glob(behind, letters.as_str())
+            })
+        }
+        '\\' => rest.next().is_some_and(|escaped| {
+            letters.next() == Some(escaped) && go_glob(rest.as_str(), letters.as_str())
+        }),
+        plain => letters.next() == Some(plain) && go_glob(rest.as_str(), letters.as_str()),
+    }
+}
+
+/// Whether a letter is in a class such as `abc0-9`.
+fn is_in(class: &str, letter: char) -> bool {
+    let class: Vec<char> = class.chars().collect();
+    let mut at = 0;
+    while at < class.len() {
+        if let [from, '-', to, ..] = class[at..] {
+            if (from..=to).contains(&letter) {
+                return true;
+            }
+            at += 3;
+        } else {
+            if class[at] == letter {
+                return true;
+            }
+            at += 1;
+        }
+    }
+    false
+}
+
 fn glob(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -116,6 +197,36 @@ impl Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_of_go() {
+        let check = |pattern, name, expect| assert_eq!(go_glob(pattern, name), expect, "{pattern}");
+        check("*.y?ml", "a.yaml", true);
+        check("*.y?ml", "a.yml", false);
+        check("[a-c]x[^0-9]", "bxé", true);
+        check("[a-c]x[^0-9]", "bx7", false);
+        check("a\\*", "a*", true);
+        check("a\\*", "ab", false);
+        check("[a", "a", false);
+    }
+
+    #[test]
+    fn patterns_in_every_part_of_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a/x.yml", "b/x.yml", "b/y.yml", "c.yml"] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let check = |pattern: &str, expect: &[&str]| {
+            let expect: Vec<_> = expect.iter().map(|name| folder.path().join(name)).collect();
+            assert_eq!(matching(&folder.path().join(pattern)), expect, "{pattern}");
+        };
+        check("*/x.yml", &["a/x.yml", "b/x.yml"]);
+        check("b/*", &["b/x.yml", "b/y.yml"]);
+        check("c.yml", &["c.yml"]);
+        check("d.yml", &[]);
+    }
 
     #[test]
     fn stars_stand_for_any_text() {

@@ -14,6 +14,7 @@ pub mod promql;
 mod reach;
 mod slot;
 pub mod template;
+pub mod unit_test;
 mod yaml;
 
 pub use changes::{ChangedRule, RuleChanges, diff};

@@ -4,6 +4,7 @@
 //! rules see what earlier ones recorded. Recorded series live here, in a shard of the core's own.
 
 mod alert_series;
+mod ask;
 mod judge;
 mod record;
 mod reload;

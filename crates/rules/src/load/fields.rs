@@ -9,9 +9,9 @@ use crate::duration;
 use crate::yaml::{Kind, Mapping, Node};
 
 /// Collects one file's problems.
-pub(super) struct Desk<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a str,
+pub(crate) struct Desk<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
     group: Option<String>,
     rule: Option<String>,
     diagnostics: Vec<Diagnostic>,
@@ -20,7 +20,7 @@ pub(super) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(file: &'a str, text: &'a str) -> Self {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
         Self {
             file,
             text,
@@ -32,21 +32,21 @@ impl<'a> Desk<'a> {
     }
 
     /// Problems from now on belong to this group.
-    pub(super) fn enter_group(&mut self, name: Option<&str>) {
+    pub(crate) fn enter_group(&mut self, name: Option<&str>) {
         self.group = name.map(str::to_owned);
     }
 
     /// Problems from now on belong to this rule.
-    pub(super) fn enter_rule(&mut self, name: Option<&str>) {
+    pub(crate) fn enter_rule(&mut self, name: Option<&str>) {
         self.rule = name.map(str::to_owned);
     }
 
     /// How many errors there are so far.
-    pub(super) fn errors(&self) -> usize {
+    pub(crate) fn errors(&self) -> usize {
         self.errors
     }
 
-    pub(super) fn error(
+    pub(crate) fn error(
         &mut self,
         code: &'static str,
         span: Range<usize>,
@@ -57,7 +57,7 @@ impl<'a> Desk<'a> {
         self.take(Diagnostic::error(code, self.file, self.text, span, message).with_hint(hint));
     }
 
-    pub(super) fn warning(
+    pub(crate) fn warning(
         &mut self,
         code: &'static str,
         span: Range<usize>,
@@ -76,7 +76,7 @@ impl<'a> Desk<'a> {
     }
 
     /// All problems in file order; what an alias shows at one place is told once.
-    pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+    pub(crate) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
         self.diagnostics.sort();
         let mut told = BTreeSet::new();
         self.diagnostics
@@ -86,7 +86,7 @@ impl<'a> Desk<'a> {
 }
 
 /// A mapping whose keys are known.
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     what: &'static str,
     node: &'n Node,
     mapping: &'n Mapping,
@@ -94,7 +94,7 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Opens a mapping; unknown and repeated keys are handed in.
-    pub(super) fn open(
+    pub(crate) fn open(
         node: &'n Node,
         what: &'static str,
         known: &[&str],
@@ -127,12 +127,12 @@ impl<'n> Fields<'n> {
     }
 
     /// A field's value, where there is one (`null` is none).
-    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'n Node> {
         self.mapping.get(name).filter(|node| !node.is_null())
     }
 
     /// Bytes of a field's key.
-    pub(super) fn key(&self, name: &str) -> Range<usize> {
+    pub(crate) fn key(&self, name: &str) -> Range<usize> {
         let found = self
             .mapping
             .entries
@@ -142,13 +142,13 @@ impl<'n> Fields<'n> {
     }
 
     /// Bytes of its first key: where the mapping as a whole is pointed at.
-    pub(super) fn place(&self) -> Range<usize> {
+    pub(crate) fn place(&self) -> Range<usize> {
         let first = self.mapping.entries.first();
         first.map_or_else(|| self.node.span.clone(), |(key, _)| key.span.clone())
     }
 
     /// A text.
-    pub(super) fn text(&self, name: &str, desk: &mut Desk<'_>) -> Option<(&'n str, &'n Node)> {
+    pub(crate) fn text(&self, name: &str, desk: &mut Desk<'_>) -> Option<(&'n str, &'n Node)> {
         let node = self.get(name)?;
         let text = node.text();
         if text.is_none() {
@@ -158,7 +158,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A list's items; none where there is no such field.
-    pub(super) fn list(&self, name: &str, desk: &mut Desk<'_>) -> &'n [Arc<Node>] {
+    pub(crate) fn list(&self, name: &str, desk: &mut Desk<'_>) -> &'n [Arc<Node>] {
         match self.get(name) {
             None => &[],
             Some(Node {
@@ -173,7 +173,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A duration in milliseconds.
-    pub(super) fn duration(&self, name: &str, desk: &mut Desk<'_>) -> Option<i64> {
+    pub(crate) fn duration(&self, name: &str, desk: &mut Desk<'_>) -> Option<i64> {
         let (text, node) = self.text(name, desk)?;
         match duration::parse(text) {
             Ok(ms) => Some(ms),
@@ -192,7 +192,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A duration of at least a millisecond.
-    pub(super) fn positive_duration(&self, name: &str, desk: &mut Desk<'_>) -> Option<i64> {
+    pub(crate) fn positive_duration(&self, name: &str, desk: &mut Desk<'_>) -> Option<i64> {
         let ms = self.duration(name, desk)?;
         if ms > 0 {
             return Some(ms);
@@ -210,7 +210,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A number that passes a test.
-    pub(super) fn number(
+    pub(crate) fn number(
         &self,
         name: &str,
         passes: impl Fn(f64) -> bool,
@@ -228,7 +228,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A whole number from `least` on.
-    pub(super) fn count(&self, name: &str, least: u32, desk: &mut Desk<'_>) -> Option<u32> {
+    pub(crate) fn count(&self, name: &str, least: u32, desk: &mut Desk<'_>) -> Option<u32> {
         let (text, node) = self.text(name, desk)?;
         match text.parse::<u32>() {
             Ok(value) if value >= least => Some(value),
@@ -245,7 +245,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A boolean, as YAML 1.2 writes them.
-    pub(super) fn flag(&self, name: &str, desk: &mut Desk<'_>) -> Option<bool> {
+    pub(crate) fn flag(&self, name: &str, desk: &mut Desk<'_>) -> Option<bool> {
         let (text, node) = self.text(name, desk)?;
         match text {
             "true" | "True" | "TRUE" => Some(true),
@@ -258,7 +258,7 @@ impl<'n> Fields<'n> {
     }
 
     /// One of some words.
-    pub(super) fn choice<T: Copy>(
+    pub(crate) fn choice<T: Copy>(
         &self,
         name: &str,
         words: &[(&str, T)],
@@ -277,7 +277,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A mapping of texts, in file order, with the places of key and value.
-    pub(super) fn texts(
+    pub(crate) fn texts(
         &self,
         name: &str,
         desk: &mut Desk<'_>,

@@ -4,7 +4,7 @@
 
 mod detector;
 mod expression;
-mod fields;
+pub(crate) mod fields;
 mod group;
 mod lint;
 mod rule;
