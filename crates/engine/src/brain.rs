@@ -55,6 +55,8 @@ pub struct Brain {
     patience: Patience,
     view: Arc<View>,
     resolved: Resolved,
+    /// Whether a tick has closed since the view's values were brought up to date.
+    ticked: bool,
     /// Alerts of log matches and of other programs that the view shows.
     heard: BTreeSet<AlertId>,
     /// Pins taken since the last advance, to be written before the tick that they let go.
@@ -86,6 +88,7 @@ impl Brain {
             patience,
             view,
             resolved: Resolved::default(),
+            ticked: false,
             heard: BTreeSet::new(),
             pins: Vec::new(),
             left: Vec::new(),
@@ -384,6 +387,7 @@ impl Brain {
         });
         let replayed = self.core.is_replayed(group);
         let signals = self.core.close(group, shards, blind);
+        self.ticked = true;
         if !replayed {
             self.read_to(partitions, shards, &mut advance.entries);
             advance.entries.push(Entry::Tick {

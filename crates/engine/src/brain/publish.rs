@@ -18,8 +18,11 @@ impl Brain {
     }
 
     /// Brings the read model's values up to date: between transitions an alert's value goes on
-    /// changing.
-    pub fn refresh(&self) {
+    /// changing, from tick to tick.
+    pub fn refresh(&mut self) {
+        if !std::mem::take(&mut self.ticked) {
+            return;
+        }
         for (group, rule, alert) in self.core.active() {
             let known = self
                 .view

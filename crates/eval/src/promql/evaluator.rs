@@ -350,6 +350,11 @@ impl Pass<'_> {
                 let vector = self.vector_arg(call, 1, at)?;
                 histogram::quantiles(self.caches, q, &vector).map(Value::Vector)
             }
+            Func::HistogramFraction => {
+                let range = (self.scalar_arg(call, 0, at)?, self.scalar_arg(call, 1, at)?);
+                let vector = self.vector_arg(call, 2, at)?;
+                histogram::fractions(self.caches, range, &vector).map(Value::Vector)
+            }
             Func::LabelReplace => {
                 let vector = self.vector_arg(call, 0, at)?;
                 let args = [

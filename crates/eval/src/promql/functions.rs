@@ -1,5 +1,7 @@
 //! Functions of one value at a time.
 
+use std::f64::consts::PI;
+
 use foghorn_rules::plan::Func;
 
 /// Go's `math.Max`: NaN wins, but for +Inf.
@@ -41,6 +43,20 @@ pub(super) fn of_number(func: Func) -> Option<fn(f64) -> f64> {
         Func::Ln => f64::ln,
         Func::Log2 => f64::log2,
         Func::Log10 => f64::log10,
+        Func::Acos => f64::acos,
+        Func::Acosh => f64::acosh,
+        Func::Asin => f64::asin,
+        Func::Asinh => f64::asinh,
+        Func::Atan => f64::atan,
+        Func::Atanh => f64::atanh,
+        Func::Cos => f64::cos,
+        Func::Cosh => f64::cosh,
+        Func::Sin => f64::sin,
+        Func::Sinh => f64::sinh,
+        Func::Tan => f64::tan,
+        Func::Tanh => f64::tanh,
+        Func::Deg => |v| v * 180.0 / PI,
+        Func::Rad => |v| v * PI / 180.0,
         _ => return None,
     })
 }

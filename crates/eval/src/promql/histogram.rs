@@ -1,4 +1,4 @@
-//! `histogram_quantile` of classic histograms: buckets by `le`.
+//! `histogram_quantile` and `histogram_fraction` of classic histograms: buckets by `le`.
 
 use foghorn_model::Labels;
 
@@ -22,6 +22,23 @@ pub(super) fn quantiles(
     caches: &mut Caches,
     q: f64,
     vector: &[Element],
+) -> Result<Vector, EvalError> {
+    each(caches, vector, |buckets| quantile(q, buckets))
+}
+
+/// The share of each histogram's observations between two values.
+pub(super) fn fractions(
+    caches: &mut Caches,
+    (lower, upper): (f64, f64),
+    vector: &[Element],
+) -> Result<Vector, EvalError> {
+    each(caches, vector, |buckets| fraction(lower, upper, buckets))
+}
+
+fn each(
+    caches: &mut Caches,
+    vector: &[Element],
+    value: impl Fn(&mut Vec<Bucket>) -> f64,
 ) -> Result<Vector, EvalError> {
     let handle = caches.projection(false, false, &["le".to_owned()]);
     let groups = caches.projected(handle);
@@ -48,7 +65,7 @@ pub(super) fn quantiles(
         elements
             .map(|(labels, mut buckets)| Element {
                 labels,
-                value: quantile(q, &mut buckets),
+                value: value(&mut buckets),
             })
             .collect(),
     )
@@ -99,6 +116,58 @@ fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
     let (below, bucket) = (buckets[at - 1], buckets[at]);
     below.upper
         + (bucket.upper - below.upper) * ((rank - below.count) / (bucket.count - below.count))
+}
+
+/// Prometheus' `BucketFraction`: linear within a bucket, the lowest from 0 where its bound is above
+/// that. NaN without a +Inf bucket, without an observation, or of no range.
+fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    buckets.sort_by(|a, b| ascending_nan_first(a.upper, b.upper));
+    if buckets
+        .last()
+        .is_none_or(|bucket| bucket.upper != f64::INFINITY)
+    {
+        return f64::NAN;
+    }
+    coalesce(buckets);
+    let count = buckets[buckets.len() - 1].count;
+    if count == 0.0 || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    let (mut rank, mut lower_rank, mut upper_rank) = (0.0, None, None);
+    for (i, bucket) in buckets.iter().enumerate() {
+        let below = if i > 0 {
+            buckets[i - 1].upper
+        } else if bucket.upper > 0.0 {
+            0.0
+        } else {
+            f64::NEG_INFINITY
+        };
+        let within = |v: f64| rank + (bucket.count - rank) * (v - below) / (bucket.upper - below);
+        if lower_rank.is_none() && below >= lower {
+            lower_rank = Some(rank);
+        }
+        if upper_rank.is_none() && below >= upper {
+            upper_rank = Some(rank);
+        }
+        if lower_rank.is_some() && upper_rank.is_some() {
+            break;
+        }
+        if lower_rank.is_none() && below < lower && bucket.upper > lower {
+            lower_rank = Some(within(lower));
+        }
+        if upper_rank.is_none() && below < upper && bucket.upper > upper {
+            upper_rank = Some(within(upper));
+        }
+        if lower_rank.is_some() && upper_rank.is_some() {
+            break;
+        }
+        rank = bucket.count;
+    }
+    let rank_of = |found: Option<f64>| found.filter(|rank| *rank <= count).unwrap_or(count);
+    (rank_of(upper_rank) - rank_of(lower_rank)) / count
 }
 
 /// Merges buckets with the same bound.

@@ -12,28 +12,32 @@ use foghorn_rules::plan::Group;
 
 use crate::series::{duration, points};
 use crate::storage::{Reader, Storage};
+use crate::unsupported::Feature;
 
 /// What came of a script's cases.
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) passed: usize,
-    /// Cases that use what we do not have, by reason.
-    pub(crate) skipped: BTreeMap<String, usize>,
+    /// Of them, cases that select native histograms too: without these they give the same.
+    pub(crate) without_native: usize,
+    /// Cases that use what we do not have.
+    pub(crate) skipped: BTreeMap<Feature, usize>,
     pub(crate) failed: Vec<String>,
 }
 
 /// What came of one case.
 enum Verdict {
     Passed,
-    Skipped(String),
+    PassedWithoutNative,
+    Skipped(Feature),
     Failed(String),
 }
 
 /// Subqueries without a step of their own step by this.
 const DEFAULT_STEP_MS: i64 = 60_000;
 
-/// Runs a script.
-pub(crate) fn run(text: &str) -> Outcome {
+/// Runs a script, which is that of a file.
+pub(crate) fn run(file: &str, text: &str) -> Outcome {
     let mut outcome = Outcome::default();
     let mut storage = Storage::default();
     let mut evaluator = Evaluator::new();
@@ -59,8 +63,12 @@ pub(crate) fn run(text: &str) -> Outcome {
         } else if let Some(rest) = head.strip_prefix("load") {
             load(&mut storage, rest, &body);
         } else {
-            match case(&storage, &mut evaluator, head, &body) {
+            match case(file, &storage, &mut evaluator, head, &body) {
                 Verdict::Passed => outcome.passed += 1,
+                Verdict::PassedWithoutNative => {
+                    outcome.passed += 1;
+                    outcome.without_native += 1;
+                }
                 Verdict::Skipped(why) => *outcome.skipped.entry(why).or_default() += 1,
                 Verdict::Failed(why) => outcome
                     .failed
@@ -108,7 +116,7 @@ struct Expected {
     ordered: bool,
     /// Values by series; a lone number has no labels.
     rows: Vec<(Labels, Vec<Option<f64>>)>,
-    unknown: Option<String>,
+    unknown: Option<Feature>,
 }
 
 fn expectation(head: &str, body: &[&str]) -> Expected {
@@ -123,7 +131,7 @@ fn expectation(head: &str, body: &[&str]) -> Expected {
             expected.fails |= line.starts_with("expect fail") || line.starts_with("expected_fail");
             expected.ordered |= line.starts_with("expect ordered");
             if line.starts_with("expect string") || line.starts_with("expect range") {
-                expected.unknown = Some("expects a string or a range vector".to_owned());
+                expected.unknown = Some(Feature::StringsAndRanges);
             }
             continue;
         }
@@ -133,13 +141,20 @@ fn expectation(head: &str, body: &[&str]) -> Expected {
         };
         match values(rest) {
             Ok(values) => expected.rows.push((labels, values)),
-            Err(_) => expected.unknown = Some("expects native histograms or a string".to_owned()),
+            Err(_) if line.contains("{{") => expected.unknown = Some(Feature::NativeHistograms),
+            Err(_) => expected.unknown = Some(Feature::StringsAndRanges),
         }
     }
     expected
 }
 
-fn case(storage: &Storage, evaluator: &mut Evaluator, head: &str, body: &[&str]) -> Verdict {
+fn case(
+    file: &str,
+    storage: &Storage,
+    evaluator: &mut Evaluator,
+    head: &str,
+    body: &[&str],
+) -> Verdict {
     let expected = expectation(head, body);
     if let Some(why) = expected.unknown {
         return Verdict::Skipped(why);
@@ -151,7 +166,10 @@ fn case(storage: &Storage, evaluator: &mut Evaluator, head: &str, body: &[&str])
     let expr = match foghorn_rules::promql::compile(text, DEFAULT_STEP_MS, &mut leaves) {
         Ok(expr) => expr,
         Err(_) if expected.fails => return Verdict::Passed,
-        Err(error) => return Verdict::Skipped(error.message),
+        Err(error) => {
+            return Feature::of_refusal(file, &error.message)
+                .map_or(Verdict::Failed(error.message), Verdict::Skipped);
+        }
     };
     let group = group(leaves);
     let mut reader = Reader {
@@ -163,14 +181,17 @@ fn case(storage: &Storage, evaluator: &mut Evaluator, head: &str, body: &[&str])
         .iter()
         .map(|t| evaluator.evaluate(&group, &expr, Timestamp(*t), &mut reader))
         .collect();
-    if reader.native {
-        return Verdict::Skipped("reads native histograms".to_owned());
-    }
-    match results {
+    let native = reader.native;
+    let verdict = match results {
         Err(_) if expected.fails => Verdict::Passed,
         Err(error) => Verdict::Failed(error.to_string()),
         Ok(results) if expected.fails => Verdict::Failed(format!("should fail, gives {results:?}")),
         Ok(results) => compare(&expected, results),
+    };
+    match verdict {
+        Verdict::Passed if native => Verdict::PassedWithoutNative,
+        _ if native => Verdict::Skipped(Feature::NativeHistograms),
+        verdict => verdict,
     }
 }
 
@@ -220,7 +241,7 @@ fn compare(expected: &Expected, results: Vec<Value>) -> Verdict {
                 labels: Labels::empty(),
                 value,
             }],
-            Value::Text(text) => return Verdict::Skipped(format!("gives a string: {text}")),
+            Value::Text(_) => return Verdict::Skipped(Feature::StringsAndRanges),
         };
         for Element { labels, value } in elements {
             let at = rows
