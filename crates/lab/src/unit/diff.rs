@@ -64,12 +64,8 @@ pub(super) fn alerts(expected: &[(Labels, Labels)], got: &[(Labels, Labels)]) ->
         out.push_str(INDENT);
         out.push_str(&"    ".repeat(line.depth));
         let comma = if line.comma { "," } else { "" };
-        if colour.is_empty() {
-            out.push_str(text);
-            out.push_str(comma);
-        } else {
-            out.push_str(&format!("{colour}{text}{comma}{PLAIN}"));
-        }
+        let plain = if colour.is_empty() { "" } else { PLAIN };
+        out.extend([*colour, text.as_str(), comma, plain]);
         if line.then {
             out.push(',');
         }
