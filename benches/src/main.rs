@@ -28,6 +28,7 @@ mod path;
 mod peers;
 mod probes;
 mod prometheus;
+mod ranges;
 mod rig;
 mod rules;
 mod storm;
@@ -73,6 +74,8 @@ enum Bench {
     Latency(latency::Args),
     /// Rules over the same samples beside a real Prometheus.
     Prometheus(prometheus::Args),
+    /// Ticks by the length of their rules' ranges, beside a real Prometheus where there is one.
+    Ranges(ranges::Args),
     /// JSON logs under rules with line filters, in memory.
     LogRules(log_rules::Args),
     /// A restart in the middle of a backlog.
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Bench::Ticks(args) => ticks::run(&args),
         Bench::Latency(args) => latency::run(&args),
         Bench::Prometheus(args) => prometheus::run(&args),
+        Bench::Ranges(args) => ranges::run(&args),
         Bench::LogRules(args) => log_rules::run(&args),
         Bench::Catchup(args) => catchup::run(&args),
         Bench::CatchupVictim(args) => catchup::victim(&args),

@@ -8,7 +8,7 @@
 //! Whether both did the same is looked at as well: alerts by name and state.
 
 mod series;
-mod server;
+pub(crate) mod server;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -16,21 +16,21 @@ use crate::Failure;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running program; it ends with this.
-pub(super) struct Server {
-    pub(super) name: &'static str,
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
     child: Child,
     port: u16,
     stream: Option<BufReader<TcpStream>>,
 }
 
 /// A port that was free a moment ago.
-pub(super) fn free_port() -> Result<u16, Failure> {
+pub(crate) fn free_port() -> Result<u16, Failure> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 impl Server {
     /// Starts a program whose output goes to a file, and waits until it is ready.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &'static str,
         command: &mut Command,
         port: u16,
@@ -65,7 +65,7 @@ impl Server {
     }
 
     /// CPU-seconds so far, user and system, all threads.
-    pub(super) fn cpu_seconds(&self) -> Result<f64, Failure> {
+    pub(crate) fn cpu_seconds(&self) -> Result<f64, Failure> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // Fields after the command's name, which may hold blanks; `utime` and `stime` in hundredths.
         let (_, rest) = stat.rsplit_once(')').ok_or("no stat")?;
@@ -75,7 +75,7 @@ impl Server {
     }
 
     /// Bytes in memory.
-    pub(super) fn resident_mb(&self) -> Result<u64, Failure> {
+    pub(crate) fn resident_mb(&self) -> Result<u64, Failure> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
             .lines()
@@ -86,7 +86,7 @@ impl Server {
     }
 
     /// Sends a remote write request, and reads the answer.
-    pub(super) fn write(&mut self, body: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, body: &[u8]) -> Result<(), Failure> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(("127.0.0.1", self.port))?;
             stream.set_nodelay(true)?;
@@ -125,7 +125,7 @@ impl Server {
     }
 
     /// What a path answers: status and body.
-    pub(super) fn get(&self, path: &str) -> Result<(u16, String), Failure> {
+    pub(crate) fn get(&self, path: &str) -> Result<(u16, String), Failure> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         // 1.0: the body is sent whole, and its end is the connection's.

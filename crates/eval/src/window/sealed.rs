@@ -1,5 +1,6 @@
 //! Chunks that take no more points, each with what its points come to.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use foghorn_model::is_stale;
@@ -11,6 +12,11 @@ use crate::vector::Point;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sealed {
     chunks: VecDeque<Whole>,
+    /// What stood before each step down that these chunks count, in time order.
+    lost: VecDeque<f64>,
+    /// Of the open chunk behind these: so many of its first points are known to be numbers none of
+    /// which is below the one before. Readers move it on, so that each point is looked at once.
+    rising: Cell<u8>,
 }
 
 /// A chunk and what it comes to. Points that are staleness markers are no numbers: they count for
@@ -70,9 +76,9 @@ pub(super) fn extreme(values: impl Iterator<Item = f64>, beats: impl Fn(f64, f64
 
 impl Whole {
     /// Sums up a chunk that follows another.
-    fn of(chunk: Chunk, before: Option<&Self>, buffer: &mut Vec<Point>) -> Self {
-        buffer.clear();
-        chunk.decode_onto(0..chunk.len(), buffer);
+    fn of(chunk: Chunk, before: Option<&Self>, lost: &mut VecDeque<f64>) -> Self {
+        let mut buffer = Vec::new();
+        chunk.decode_onto(0..chunk.len(), &mut buffer);
         let points = buffer.len() as u8;
         let last_t = buffer.last().map_or(i64::MIN, |point| point.t);
         buffer.retain(|point| !is_stale(point.v));
@@ -83,6 +89,9 @@ impl Whole {
         for (i, point) in buffer.iter().enumerate() {
             if let Some(before) = carry {
                 let reset = is_reset(before.v, point.v);
+                if reset {
+                    lost.push_back(before.v);
+                }
                 through.resets = through.resets.wrapping_add(u32::from(reset));
                 let change = is_change(before.v, point.v);
                 through.changes = through.changes.wrapping_add(u32::from(change));
@@ -121,6 +130,10 @@ impl Sealed {
         self.chunks.iter().map(|whole| &whole.chunk)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -146,19 +159,66 @@ impl Sealed {
     }
 
     pub(super) fn push(&mut self, chunk: Chunk) {
-        let whole = Whole::of(chunk, self.chunks.back(), &mut Vec::new());
+        let whole = Whole::of(chunk, self.chunks.back(), &mut self.lost);
         self.chunks.push_back(whole);
+    }
+
+    /// What stood before each step down after `from`'s last number, up to `to`'s.
+    pub(super) fn lost_between(&self, from: &Whole, to: &Whole) -> impl Iterator<Item = f64> {
+        let count = to.through.resets.wrapping_sub(from.through.resets) as usize;
+        let newest = self.chunks.back().unwrap_or(to);
+        let after = newest.through.resets.wrapping_sub(to.through.resets) as usize;
+        let end = self.lost.len() - after;
+        self.lost.range(end - count..end).copied()
+    }
+
+    /// Forgets what is known of the open chunk: it is another one.
+    pub(super) fn open_changed(&self) {
+        self.rising.set(0);
+    }
+
+    /// Whether the first `to` points of the open chunk are numbers none of which is below the one
+    /// before.
+    pub(super) fn open_rises(&self, open: &Chunk, to: usize, buffer: &mut Vec<Point>) -> bool {
+        let known = self.rising.get() as usize;
+        if known >= to {
+            return true;
+        }
+        buffer.clear();
+        open.decode_onto(known.saturating_sub(1)..to, buffer);
+        let rises = buffer.iter().all(|point| !is_stale(point.v))
+            && buffer
+                .windows(2)
+                .all(|pair| !is_reset(pair[0].v, pair[1].v));
+        if rises {
+            self.rising.set(to as u8);
+        }
+        rises
     }
 
     /// Takes the newest chunk, where it reaches `t`.
     pub(super) fn pop_reaching(&mut self, t: i64) -> Option<Chunk> {
-        let newest = self.chunks.pop_back_if(|whole| whole.chunk.last_t() >= t);
-        newest.map(|whole| whole.chunk)
+        let newest = self.chunks.pop_back_if(|whole| whole.chunk.last_t() >= t)?;
+        self.forget_lost(&newest);
+        Some(newest.chunk)
+    }
+
+    /// A chunk was taken from the end: what it counted is gone.
+    fn forget_lost(&mut self, taken: &Whole) {
+        let left = self.chunks.back().map(|whole| whole.through.resets);
+        // Without one before, everything that is left was its own.
+        let gone = left.map_or(self.lost.len(), |left| {
+            taken.through.resets.wrapping_sub(left) as usize
+        });
+        self.lost.truncate(self.lost.len() - gone);
     }
 
     /// Changes a chunk's points; what does not fit any more stands behind it as another chunk.
     pub(super) fn edit(&mut self, at: usize, change: impl FnOnce(&mut Vec<Point>)) {
         let mut later = self.chunks.split_off(at);
+        if let Some(newest) = later.back() {
+            self.forget_lost(newest);
+        }
         let Some(mut edited) = later.pop_front() else {
             return;
         };
@@ -180,12 +240,21 @@ impl Sealed {
             if !whole.chunk.is_empty() {
                 break;
             }
-            self.chunks.pop_front();
+            if let (Some(oldest), Some(next)) = (self.chunks.pop_front(), self.chunks.front()) {
+                // The step into the next chunk is the next one's, and stays while that does.
+                let kept = self.chunks.back().map_or(0, |newest| {
+                    newest.through.resets.wrapping_sub(oldest.through.resets) as usize
+                });
+                debug_assert!(next.through.numbers >= oldest.through.numbers);
+                self.lost.drain(..self.lost.len() - kept);
+            }
         }
         gone
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.chunks.capacity() * size_of::<Whole>()
+        size_of::<Self>()
+            + self.chunks.capacity() * size_of::<Whole>()
+            + self.lost.capacity() * size_of::<f64>()
     }
 }

@@ -8,7 +8,7 @@ use foghorn_model::is_stale;
 use smallvec::SmallVec;
 
 use super::Window;
-use super::sealed::{Sealed, Whole, extreme, is_change, is_reset};
+use super::sealed::{Sealed, extreme, is_change, is_reset};
 use crate::chunk::Chunk;
 use crate::vector::Point;
 
@@ -109,6 +109,11 @@ impl Window {
         // The head's own chunk may be the tail's.
         let from = chunk.first_after(start);
         let to = chunk.first_after(end).max(from);
+        let is_open = tail == sealed.len();
+        let rises = is_open
+            && matches!(asked, Asked::Ends | Asked::Lost)
+            && sealed.open_rises(chunk, to, sum.buffer);
+        let (plain, rising) = (plain || rises, rising || rises);
         sum.edge(&Edge {
             chunk,
             from,
@@ -222,9 +227,7 @@ impl<'a> Summing<'a> {
         let resets = to.resets.wrapping_sub(from.resets) as usize;
         match self.asked {
             Asked::Lost if resets > 0 => {
-                for at in head + 1..tail {
-                    self.lost(sealed.whole(at - 1), sealed.whole(at));
-                }
+                self.out.lost.extend(sealed.lost_between(before, newest));
             }
             Asked::Steps => {
                 self.out.resets += resets;
@@ -241,21 +244,6 @@ impl<'a> Summing<'a> {
             Asked::Ends | Asked::Lost => {}
         }
         self.last = newest.carry.or(self.last);
-    }
-
-    /// What a whole chunk's resets lost.
-    fn lost(&mut self, before: &Whole, whole: &Whole) {
-        if before.through.resets == whole.through.resets {
-            return;
-        }
-        self.last = before.carry.or(self.last);
-        self.read(&Edge {
-            chunk: &whole.chunk,
-            from: 0,
-            to: whole.chunk.len(),
-            plain: whole.is_plain(),
-            rising: false,
-        });
     }
 
     /// A step to `now` from the last number so far.
