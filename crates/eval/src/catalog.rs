@@ -278,14 +278,6 @@ impl Catalog {
         all.filter(move |read| covers(read) && self.read_reads_source(*read, source))
     }
 
-    /// Whether some rule may read a metric.
-    pub fn may_read(&self, metric: &str) -> bool {
-        self.reads.iter().any(|read| match &read.target {
-            Target::Series(selector) => may_select(selector, metric),
-            Target::Log(_) => false,
-        })
-    }
-
     /// The groups whose recorded series a group reads, itself among them where it does.
     pub fn recorders(&self, group: GroupIndex) -> &BTreeSet<GroupIndex> {
         &self.recorders[group]
@@ -302,8 +294,18 @@ impl Catalog {
             .flat_map(|(g, group)| (0..group.rules.len()).map(move |r| (g, r)));
         let mut known = BTreeMap::new();
         let reaches = rules.map(|(g, r)| {
-            self.rule_reach_ms((g, r), &mut known)
-                .saturating_add(state_ms(&groups[g].rules[r].kind))
+            let state = match &groups[g].rules[r].kind {
+                RuleKind::Record { .. } => 0,
+                RuleKind::Alert {
+                    for_ms,
+                    keep_firing_ms,
+                    ..
+                } => for_ms + keep_firing_ms,
+                RuleKind::Match {
+                    resolve_after_ms, ..
+                } => *resolve_after_ms,
+            };
+            self.rule_reach_ms((g, r), &mut known).saturating_add(state)
         });
         let longest = reaches.max().unwrap_or(0);
         longest.saturating_add(
@@ -342,15 +344,15 @@ impl Catalog {
                 .iter()
                 .flat_map(|g| (0..self.rules.groups[*g].rules.len()).map(|r| (*g, r)));
             let further = recorded.filter(|(g, r)| {
-                let kind = &self.rules.groups[*g].rules[*r].kind;
-                kind.records().any(|metric| may_select(selector, metric))
+                let RuleKind::Record { metric } = &self.rules.groups[*g].rules[*r].kind else {
+                    return false;
+                };
+                may_select(selector, metric)
             });
             let further: Vec<_> = further.collect();
             let further = further.into_iter().map(|(g, r)| {
-                let recorder = &self.rules.groups[g];
                 self.rule_reach_ms((g, r), known)
-                    .saturating_add(state_ms(&recorder.rules[r].kind))
-                    .saturating_add(recorder.interval_ms)
+                    .saturating_add(self.rules.groups[g].interval_ms)
             });
             longest = own.saturating_add(further.max().unwrap_or(0)).max(longest);
         }
@@ -367,21 +369,6 @@ impl Catalog {
             .map(|(group, reach)| next_tick(*group) - *reach)
             .min()
             .unwrap_or(Timestamp::MAX)
-    }
-}
-
-/// How long what a rule remembers may go back beyond what it reads, in milliseconds.
-fn state_ms(kind: &RuleKind) -> i64 {
-    match kind {
-        RuleKind::Record { .. } => 0,
-        RuleKind::Alert {
-            for_ms,
-            keep_firing_ms,
-            ..
-        } => for_ms + keep_firing_ms,
-        RuleKind::Match {
-            resolve_after_ms, ..
-        } => *resolve_after_ms,
     }
 }
 

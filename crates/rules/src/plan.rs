@@ -45,15 +45,12 @@ pub struct Group {
 impl Group {
     /// Metric names that the group records.
     pub fn records(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().flat_map(|rule| rule.kind.records())
+        self.rules.iter().filter_map(|rule| match &rule.kind {
+            RuleKind::Record { metric } => Some(&**metric),
+            RuleKind::Alert { .. } | RuleKind::Match { .. } => None,
+        })
     }
 }
-
-/// Prometheus' series of an alerting rule: 1 for each alert that is pending or firing, with its
-/// labels and `alertstate`.
-pub const ALERTS: &str = "ALERTS";
-/// Prometheus' series of an alerting rule: since when each alert is active, in whole seconds.
-pub const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 
 /// One rule.
 #[derive(Clone, Debug)]
@@ -100,18 +97,6 @@ pub enum RuleKind {
         /// The alert is over after so long without a match, in milliseconds.
         resolve_after_ms: i64,
     },
-}
-
-impl RuleKind {
-    /// Names of the metrics that such a rule writes.
-    pub fn records(&self) -> impl Iterator<Item = &str> {
-        let names: [Option<&str>; 2] = match self {
-            Self::Record { metric } => [Some(metric), None],
-            Self::Alert { .. } => [Some(ALERTS), Some(ALERTS_FOR_STATE)],
-            Self::Match { .. } => [None, None],
-        };
-        names.into_iter().flatten()
-    }
 }
 
 /// Picks elements of an expression's result by each series' own history.

@@ -3,7 +3,6 @@
 //! At a tick it asks the shards for the leaves of the group's rules, in rule order, so that later
 //! rules see what earlier ones recorded. Recorded series live here, in a shard of the core's own.
 
-mod alert_series;
 mod ask;
 mod judge;
 mod record;
@@ -48,8 +47,6 @@ pub struct Core {
     stats: CoreStats,
     /// What rules recorded since it was last taken; `None` where nobody sends it on.
     exported: Option<Vec<Recorded>>,
-    /// Whether some rule reads `ALERTS` or `ALERTS_FOR_STATE`.
-    alerts_are_read: bool,
 }
 
 /// A sample that a rule recorded, to be sent on.
@@ -75,7 +72,6 @@ impl Core {
             external,
             stats: CoreStats::default(),
             exported: None,
-            alerts_are_read: alert_series::AlertSeries::are_read(&catalog),
             catalog,
         }
     }

@@ -46,7 +46,9 @@ impl Recording {
         }
     }
 
-    /// Takes in a recording rule's result at a tick: see [`Self::take_in`].
+    /// Takes in a tick's result and calls `write` for each sample to be recorded (with whether a
+    /// rule reads its series): those of the result in its order, then staleness markers of what was
+    /// recorded at the last tick and is gone, in label order.
     ///
     /// # Errors
     /// Two elements become one series: nothing is recorded.
@@ -56,31 +58,12 @@ impl Recording {
         rule: &Rule,
         metric: &str,
         vector: Vector,
-        write: impl FnMut(Labels, bool, f64),
-    ) -> Result<(), String> {
-        // Labels that see the value are derived anew each time.
-        let keeps = rule.labels.iter().all(|(_, template)| template.is_plain());
-        let derive = |element: &Element| recorded_labels(element, rule, metric);
-        self.take_in(catalog, keeps, derive, vector, write)
-    }
-
-    /// Takes in a tick's result and calls `write` for each sample to be recorded (with whether a
-    /// rule reads its series): those of the result in its order, then staleness markers of what was
-    /// recorded at the last tick and is gone, in label order. `derive` gives an element's series;
-    /// `keeps` says that it goes by the element's labels alone.
-    ///
-    /// # Errors
-    /// Two elements become one series: nothing is recorded.
-    pub(super) fn take_in(
-        &mut self,
-        catalog: &Catalog,
-        keeps: bool,
-        derive: impl Fn(&Element) -> Labels,
-        vector: Vector,
         mut write: impl FnMut(Labels, bool, f64),
     ) -> Result<(), String> {
         self.tick += 1;
         let tick = self.tick;
+        // Labels that see the value are derived anew each time.
+        let keeps = rule.labels.iter().all(|(_, template)| template.is_plain());
         let mut fresh = Vec::new();
         let mut known = 0;
         let mut samples = Vec::with_capacity(vector.len());
@@ -91,7 +74,7 @@ impl Recording {
                 known += 1;
                 samples.push((live.labels.clone(), live.is_read, element.value));
             } else {
-                let labels = derive(&element);
+                let labels = recorded_labels(&element, rule, metric);
                 let is_read = is_read(catalog, &labels);
                 samples.push((labels.clone(), is_read, element.value));
                 let live = Live {

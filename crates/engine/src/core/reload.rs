@@ -8,7 +8,6 @@ use foghorn_model::{RuleRef, Signal, Timestamp};
 use foghorn_rules::plan::{Group, Rule, leaves_of};
 
 use super::Core;
-use super::alert_series::AlertSeries;
 use super::state::{GroupState, Memory, RuleState};
 use crate::entry::GroupKey;
 
@@ -82,7 +81,6 @@ impl Core {
                 }
             }
         }
-        self.alerts_are_read = AlertSeries::are_read(&catalog);
         self.recorded.reload(catalog, &map);
         (signals, map)
     }
@@ -106,10 +104,7 @@ fn inherit(
                 std::mem::replace(&mut before.rules[i], RuleState::new(&old.rules[i], old));
             match &mut kept.memory {
                 // Annotations are no part of a rule's identity.
-                Memory::Alert { alerts, series, .. } => {
-                    alerts.forget_rendered();
-                    series.read_anew(catalog);
-                }
+                Memory::Alert { alerts, .. } => alerts.forget_rendered(),
                 Memory::Record(recording) => recording.read_anew(catalog),
                 Memory::Match(_) => {}
             }

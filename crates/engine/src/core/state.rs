@@ -10,7 +10,6 @@ use foghorn_eval::detect::DetectorBank;
 use foghorn_model::{Labels, RuleId, Timestamp};
 use foghorn_rules::plan::{Group, Read, Rule, RuleKind, leaves_of};
 
-use super::alert_series::AlertSeries;
 use super::judge::element_of;
 use super::record::Recording;
 use crate::entry::GroupKey;
@@ -23,7 +22,6 @@ pub(super) enum Memory {
     Alert {
         alerts: RuleAlerts,
         bank: Option<DetectorBank>,
-        series: AlertSeries,
     },
     Match(RuleMatches),
 }
@@ -61,11 +59,7 @@ impl Memory {
     pub(super) fn is_idle(&self) -> bool {
         match self {
             Self::Record(recording) => recording.is_empty(),
-            Self::Alert {
-                alerts,
-                bank,
-                series,
-            } => bank.is_none() && alerts.is_idle() && series.is_empty(),
+            Self::Alert { alerts, bank } => bank.is_none() && alerts.is_idle(),
             Self::Match(_) => false,
         }
     }
@@ -144,7 +138,6 @@ impl RuleState {
             RuleKind::Alert { detector, .. } => Memory::Alert {
                 alerts: RuleAlerts::default(),
                 bank: detector.as_ref().map(DetectorBank::new),
-                series: AlertSeries::default(),
             },
             RuleKind::Match { .. } => Memory::Match(RuleMatches::default()),
         };

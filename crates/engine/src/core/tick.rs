@@ -12,7 +12,6 @@ use foghorn_eval::vector::{Element, Vector};
 use foghorn_model::{Labels, Signal, Timestamp};
 use foghorn_rules::plan::{Detector, Group, Rule, RuleKind};
 
-use super::alert_series::AlertSeries;
 use super::judge::{Doubts, judge, say_active};
 use super::record::{Recording, recordable};
 use super::state::{GroupState, Memory, RuleState};
@@ -52,7 +51,6 @@ impl Core {
             external: &self.external,
             exported: self.exported.as_mut().filter(|_| tick > *replay_until),
             stats: &mut self.stats,
-            alerts_are_read: self.alerts_are_read,
         };
         for (r, (rule, state)) in plan.rules.iter().zip(rules).enumerate() {
             running.rule(r, rule, state, &mut signals);
@@ -90,8 +88,6 @@ struct Running<'a, 'b> {
     /// `None` where recorded samples are not sent on.
     exported: Option<&'a mut Vec<Recorded>>,
     stats: &'a mut CoreStats,
-    /// Whether some rule reads what alerting rules write.
-    alerts_are_read: bool,
 }
 
 impl Running<'_, '_> {
@@ -141,14 +137,7 @@ impl Running<'_, '_> {
             (Memory::Record(recording), RuleKind::Record { metric }) => {
                 self.record(r, rule, metric, recording, silent)
             }
-            (
-                Memory::Alert {
-                    alerts,
-                    bank,
-                    series,
-                },
-                RuleKind::Alert { detector, .. },
-            ) => {
+            (Memory::Alert { alerts, bank }, RuleKind::Alert { detector, .. }) => {
                 let doubts = Doubts::of(alerts, self.blind, logs_only);
                 let mut changes = Vec::new();
                 let detector = detector.as_ref().zip(bank.as_mut());
@@ -157,7 +146,7 @@ impl Running<'_, '_> {
                     .into_iter()
                     .filter_map(|signal| judge(signal, rule, alerts, &doubts));
                 signals.extend(said);
-                result.and_then(|()| self.alert_series(alerts, series))
+                result
             }
             _ => Ok(()),
         }
@@ -196,21 +185,6 @@ impl Running<'_, '_> {
             if let Some(exported) = &mut exported {
                 exported.push(Recorded { labels, at, value });
             }
-        })
-    }
-
-    /// Writes the series of a rule's alerts, where they are read.
-    fn alert_series(
-        &mut self,
-        alerts: &RuleAlerts,
-        series: &mut AlertSeries,
-    ) -> Result<(), String> {
-        if !self.alerts_are_read && series.is_empty() {
-            return Ok(());
-        }
-        let (index, at, recorded) = (self.index, self.at, self.reader.recorded());
-        series.take(self.catalog, alerts, |labels, value| {
-            recorded.record(index, labels, at, value);
         })
     }
 
