@@ -9,7 +9,7 @@ use foghorn_model::labels::NAME;
 use foghorn_model::matcher::all_match;
 use foghorn_model::{Labels, Timestamp};
 use foghorn_rules::logql::Pipeline;
-use foghorn_rules::plan::{Group, LeafId, Read, RuleKind, RuleSet, Selector, leaves_of};
+use foghorn_rules::plan::{ALERT_SERIES, Group, LeafId, Read, RuleKind, RuleSet, Selector};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::logs::LogMatcher;
@@ -82,6 +82,8 @@ pub struct Catalog {
     index: ReadIndex,
     /// Per group: the groups whose recorded series it reads.
     recorders: Vec<BTreeSet<GroupIndex>>,
+    /// Whether some rule reads the series in which alerts show.
+    reads_alerts: bool,
     /// Names of the sources, by position in the config.
     sources: OnceLock<Vec<String>>,
 }
@@ -102,6 +104,7 @@ impl Catalog {
             group_reads: Vec::new(),
             index: ReadIndex::default(),
             recorders: Vec::new(),
+            reads_alerts: false,
             sources: OnceLock::new(),
             rules,
         };
@@ -171,6 +174,10 @@ impl Catalog {
     }
 
     fn index(&mut self) {
+        self.reads_alerts = self.reads.iter().any(|read| match &read.target {
+            Target::Series(selector) => ALERT_SERIES.iter().any(|name| may_select(selector, name)),
+            Target::Log(_) => false,
+        });
         for (i, read) in self.reads.iter().enumerate() {
             let id = ReadId(i as u32);
             match &read.target {
@@ -244,6 +251,11 @@ impl Catalog {
             .any(|group| self.reads_source(*group, source))
     }
 
+    /// Whether some rule reads the series in which alerts show.
+    pub fn reads_alerts(&self) -> bool {
+        self.reads_alerts
+    }
+
     /// The group at a position.
     pub fn group(&self, group: GroupIndex) -> &Arc<Group> {
         &self.rules.groups[group]
@@ -257,6 +269,21 @@ impl Catalog {
     /// A pipeline's share in the keys of its hits.
     pub fn pipeline_key(&self, pipeline: u32) -> u128 {
         self.pipeline_keys[pipeline as usize]
+    }
+
+    /// A read of a group whose members are among those of a selector that the group does not have:
+    /// the one that reaches farthest back.
+    pub fn covering(&self, group: GroupIndex, selector: &Selector) -> Option<ReadId> {
+        let covers = |read: &&ReadId| match &self.reads[read.0 as usize].target {
+            Target::Series(known) => known
+                .matchers
+                .iter()
+                .all(|matcher| selector.matchers.contains(matcher)),
+            Target::Log(_) => false,
+        };
+        let reach = |read: &&ReadId| self.reads[read.0 as usize].reach_ms.get(&group).copied();
+        let reads = self.group_reads[group].iter().filter(covers);
+        reads.max_by_key(reach).copied()
     }
 
     /// The distinct reads that a group makes.
@@ -329,7 +356,7 @@ impl Catalog {
         known.insert(at, 0);
         let group = &self.rules.groups[at.0];
         let mut longest = 0;
-        for leaf in leaves_of(&group.rules[at.1].expr, group) {
+        for leaf in group.rules[at.1].leaves(group) {
             let Some(read) = self.leaf_read(at.0, leaf) else {
                 continue;
             };
@@ -343,11 +370,12 @@ impl Catalog {
                 .recorders(at.0)
                 .iter()
                 .flat_map(|g| (0..self.rules.groups[*g].rules.len()).map(|r| (*g, r)));
-            let further = recorded.filter(|(g, r)| {
-                let RuleKind::Record { metric } = &self.rules.groups[*g].rules[*r].kind else {
-                    return false;
-                };
-                may_select(selector, metric)
+            let further = recorded.filter(|(g, r)| match &self.rules.groups[*g].rules[*r].kind {
+                RuleKind::Record { metric } => may_select(selector, metric),
+                RuleKind::Alert { .. } => {
+                    ALERT_SERIES.iter().any(|name| may_select(selector, name))
+                }
+                RuleKind::Match { .. } => false,
             });
             let further: Vec<_> = further.collect();
             let further = further.into_iter().map(|(g, r)| {
@@ -424,7 +452,9 @@ fn leaf_reach(group: &Group) -> Vec<i64> {
     }
     let mut reach = vec![0; group.leaves.len()];
     for rule in &group.rules {
-        visit(group, &rule.expr, group.query_offset_ms, &mut reach);
+        for expr in rule.exprs() {
+            visit(group, expr, group.query_offset_ms, &mut reach);
+        }
     }
     reach
 }

@@ -134,7 +134,7 @@ pub(crate) struct TestArgs {
     /// Only tests whose names match; may be given several times.
     #[arg(long, value_name = "REGEX")]
     pub(crate) run: Vec<String>,
-    /// Write the results as JUnit XML.
+    /// Write the results as XML, as `JUnit` has it.
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
     /// Show differences of alerts as a coloured diff.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foghorn_model::{Matcher, RuleId};
 
 use crate::logql::Pipeline;
+pub use crate::reach::leaves_of;
 use crate::template::Template;
 
 /// All rules that are in force, in (file, position) order.
@@ -32,6 +33,8 @@ pub struct Group {
     pub slot_ms: i64,
     /// Evaluation looks this far back from its tick, in milliseconds.
     pub query_offset_ms: i64,
+    /// Step of subqueries that give none, in milliseconds.
+    pub subquery_step_ms: i64,
     /// Most alerts or recorded series a rule may give; 0 for no limit.
     pub limit: usize,
     /// Sources that it reads, by name; empty for all.
@@ -43,14 +46,25 @@ pub struct Group {
 }
 
 impl Group {
-    /// Metric names that the group records.
+    /// Metric names that the group records, those in which its alerts show among them.
     pub fn records(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().filter_map(|rule| match &rule.kind {
+        let recorded = self.rules.iter().filter_map(|rule| match &rule.kind {
             RuleKind::Record { metric } => Some(&**metric),
             RuleKind::Alert { .. } | RuleKind::Match { .. } => None,
-        })
+        });
+        let alerts = |rule: &Rule| matches!(rule.kind, RuleKind::Alert { .. });
+        let shown = if self.rules.iter().any(alerts) {
+            &ALERT_SERIES[..]
+        } else {
+            &[]
+        };
+        recorded.chain(shown.iter().copied())
     }
 }
+
+/// Series in which alerts show that are pending or firing: 1 with the label `alertstate`, and since
+/// when (in seconds).
+pub const ALERT_SERIES: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
 
 /// One rule.
 #[derive(Clone, Debug)]
@@ -71,6 +85,9 @@ pub struct Rule {
     pub labels: Vec<(String, Template)>,
     /// Annotations, in name order.
     pub annotations: Vec<(String, Template)>,
+    /// What its templates ask by `query`: never evaluated, but what they read is kept. Where only
+    /// rendering can tell a label's value, all values are read.
+    pub queries: Vec<Expr>,
 }
 
 /// What a rule does with its expression's result.
@@ -472,39 +489,4 @@ pub enum Func {
     DayOfYear,
     DaysInMonth,
     Pi,
-}
-
-/// The leaves that an expression reads, those inside of subqueries among them.
-pub fn leaves_of(expr: &Expr, group: &Group) -> Vec<LeafId> {
-    let mut leaves = Vec::new();
-    visit_leaves(expr, group, &mut leaves);
-    leaves
-}
-
-fn visit_leaves(expr: &Expr, group: &Group, out: &mut Vec<LeafId>) {
-    match expr {
-        Expr::Number(_) | Expr::Text(_) => {}
-        Expr::Neg(inner) => visit_leaves(inner, group, out),
-        Expr::Binary(binary) => {
-            visit_leaves(&binary.lhs, group, out);
-            visit_leaves(&binary.rhs, group, out);
-        }
-        Expr::Aggregate(aggregate) => {
-            visit_leaves(&aggregate.expr, group, out);
-            aggregate
-                .param
-                .iter()
-                .for_each(|param| visit_leaves(param, group, out));
-        }
-        Expr::Call(call) => call
-            .args
-            .iter()
-            .for_each(|arg| visit_leaves(arg, group, out)),
-        Expr::Leaf(id) => {
-            out.push(*id);
-            if let Read::Subquery { inner, .. } = &group.leaves[id.0 as usize].read {
-                visit_leaves(inner, group, out);
-            }
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::logql::Pipeline;
-use crate::plan::{Detector, Expr, Group, Leaf, Read, Rule, RuleKind, RuleSet, Selector};
+use crate::plan::{Detector, Expr, Group, Leaf, LeafId, Read, Rule, RuleKind, RuleSet, Selector};
 
 impl RuleSet {
     /// Every selector of metrics that some rule reads, in (file, position) order.
@@ -55,10 +55,10 @@ impl Group {
     /// Reads at a fixed time (`@`) count as if they moved with the tick; what a band learns has no
     /// bound and does not count.
     pub fn longest_range_ms(&self) -> i64 {
-        let rules = self
-            .rules
-            .iter()
-            .map(|rule| self.read_range_ms(&rule.expr).saturating_add(held_ms(rule)));
+        let rules = self.rules.iter().map(|rule| {
+            let reads = rule.exprs().map(|expr| self.read_range_ms(expr));
+            reads.max().unwrap_or(0).saturating_add(held_ms(rule))
+        });
         rules
             .max()
             .unwrap_or(0)
@@ -126,5 +126,54 @@ fn held_ms(rule: &Rule) -> i64 {
         RuleKind::Match {
             resolve_after_ms, ..
         } => *resolve_after_ms,
+    }
+}
+
+impl Rule {
+    /// Everything that it evaluates: its expression, and what its templates ask.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        std::iter::once(&self.expr).chain(&self.queries)
+    }
+
+    /// The leaves that it reads, those of its templates among them.
+    pub fn leaves(&self, group: &Group) -> Vec<LeafId> {
+        self.exprs()
+            .flat_map(|expr| leaves_of(expr, group))
+            .collect()
+    }
+}
+
+/// The leaves that an expression reads, those inside of subqueries among them.
+pub fn leaves_of(expr: &Expr, group: &Group) -> Vec<LeafId> {
+    let mut leaves = Vec::new();
+    visit_leaves(expr, group, &mut leaves);
+    leaves
+}
+
+fn visit_leaves(expr: &Expr, group: &Group, out: &mut Vec<LeafId>) {
+    match expr {
+        Expr::Number(_) | Expr::Text(_) => {}
+        Expr::Neg(inner) => visit_leaves(inner, group, out),
+        Expr::Binary(binary) => {
+            visit_leaves(&binary.lhs, group, out);
+            visit_leaves(&binary.rhs, group, out);
+        }
+        Expr::Aggregate(aggregate) => {
+            visit_leaves(&aggregate.expr, group, out);
+            aggregate
+                .param
+                .iter()
+                .for_each(|param| visit_leaves(param, group, out));
+        }
+        Expr::Call(call) => call
+            .args
+            .iter()
+            .for_each(|arg| visit_leaves(arg, group, out)),
+        Expr::Leaf(id) => {
+            out.push(*id);
+            if let Read::Subquery { inner, .. } = &group.leaves[id.0 as usize].read {
+                visit_leaves(inner, group, out);
+            }
+        }
     }
 }

@@ -7,9 +7,11 @@ mod ask;
 mod judge;
 mod record;
 mod reload;
+mod shown;
 mod state;
 mod tick;
 mod view;
+mod world;
 
 use std::sync::Arc;
 

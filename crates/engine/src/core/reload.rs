@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foghorn_eval::catalog::{Catalog, GroupIndex};
 use foghorn_eval::promql::Evaluator;
 use foghorn_model::{RuleRef, Signal, Timestamp};
-use foghorn_rules::plan::{Group, Rule, leaves_of};
+use foghorn_rules::plan::{Group, Rule};
 
 use super::Core;
 use super::state::{GroupState, Memory, RuleState};
@@ -125,7 +125,7 @@ fn warm(state: &mut GroupState, group: &Group, old: &Catalog, new: &Catalog) {
             continue;
         }
         let mut reach = 0;
-        for leaf in leaves_of(&rule.expr, group) {
+        for leaf in rule.leaves(group) {
             let Some(read) = g.and_then(|g| new.leaf_read(g, leaf)) else {
                 continue;
             };

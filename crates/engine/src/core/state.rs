@@ -12,6 +12,7 @@ use foghorn_rules::plan::{Group, Read, Rule, RuleKind, leaves_of};
 
 use super::judge::element_of;
 use super::record::Recording;
+use super::shown::Shown;
 use crate::entry::GroupKey;
 use crate::matches::RuleMatches;
 
@@ -22,6 +23,7 @@ pub(super) enum Memory {
     Alert {
         alerts: RuleAlerts,
         bank: Option<DetectorBank>,
+        shown: Shown,
     },
     Match(RuleMatches),
 }
@@ -59,7 +61,7 @@ impl Memory {
     pub(super) fn is_idle(&self) -> bool {
         match self {
             Self::Record(recording) => recording.is_empty(),
-            Self::Alert { alerts, bank } => bank.is_none() && alerts.is_idle(),
+            Self::Alert { alerts, bank, .. } => bank.is_none() && alerts.is_idle(),
             Self::Match(_) => false,
         }
     }
@@ -138,6 +140,7 @@ impl RuleState {
             RuleKind::Alert { detector, .. } => Memory::Alert {
                 alerts: RuleAlerts::default(),
                 bank: detector.as_ref().map(DetectorBank::new),
+                shown: Shown::default(),
             },
             RuleKind::Match { .. } => Memory::Match(RuleMatches::default()),
         };

@@ -9,12 +9,13 @@ use foghorn_eval::detect::{DetectorBank, Pick};
 use foghorn_eval::promql::Evaluator;
 use foghorn_eval::shard::Shard;
 use foghorn_eval::vector::{Element, Vector};
-use foghorn_model::{Labels, Signal, Timestamp};
+use foghorn_model::{Signal, Timestamp};
 use foghorn_rules::plan::{Detector, Group, Rule, RuleKind};
 
 use super::judge::{Doubts, judge, say_active};
 use super::record::{Recording, recordable};
 use super::state::{GroupState, Memory, RuleState};
+use super::world::{Base, TickWorld};
 use super::{Core, CoreStats, Recorded};
 
 impl Core {
@@ -137,11 +138,24 @@ impl Running<'_, '_> {
             (Memory::Record(recording), RuleKind::Record { metric }) => {
                 self.record(r, rule, metric, recording, silent)
             }
-            (Memory::Alert { alerts, bank }, RuleKind::Alert { detector, .. }) => {
+            (
+                Memory::Alert {
+                    alerts,
+                    bank,
+                    shown,
+                },
+                RuleKind::Alert { detector, .. },
+            ) => {
                 let doubts = Doubts::of(alerts, self.blind, logs_only);
                 let mut changes = Vec::new();
                 let detector = detector.as_ref().zip(bank.as_mut());
                 let result = self.alert(r, rule, alerts, detector, &mut changes);
+                if result.is_ok() {
+                    let (index, at, reader) = (self.index, self.at, &mut self.reader);
+                    shown.take(self.catalog, alerts, |labels, value| {
+                        reader.recorded().record(index, labels, at, value);
+                    });
+                }
                 let said = changes
                     .into_iter()
                     .filter_map(|signal| judge(signal, rule, alerts, &doubts));
@@ -206,29 +220,30 @@ impl Running<'_, '_> {
                 .result(group, &rule.expr, at, reader)
                 .map_err(|error| error.to_string())?,
         };
-        let advanced = if let Some((detector, bank)) = detector {
+        let (hits, base) = if let Some((detector, bank)) = detector {
             let picks = bank.observe(detector, tick, group.interval_ms, &result);
-            let hits = picks.into_iter().map(picked).collect();
-            let base = BaseValues::new(&result);
-            let mut base = |element: &Labels| base.value(element);
-            alerts.advance(rule, group, tick, hits, &mut base, self.external, signals)
+            let base = Base::Known(BaseValues::new(&result));
+            (picks.into_iter().map(picked).collect(), base)
         } else {
-            let hits = result.into_iter().map(hit).collect();
-            let mut whole = None;
-            // Few alerts end at a tick: only then the condition's base is worked out.
-            let mut base = |element: &Labels| {
-                if is_tested {
-                    return reader.compared(r, element).flatten();
-                }
-                let values = whole.get_or_insert_with(|| {
-                    let condition = evaluator.condition(group, &rule.expr, at, reader);
-                    let base = condition.ok().and_then(|condition| condition.base);
-                    BaseValues::new(&base.unwrap_or_default())
-                });
-                values.value(element)
+            let base = if is_tested {
+                Base::Tested
+            } else {
+                Base::Asked(None)
             };
-            alerts.advance(rule, group, tick, hits, &mut base, self.external, signals)
+            (result.into_iter().map(hit).collect(), base)
         };
+        let mut world = TickWorld {
+            catalog: self.catalog,
+            index: self.index,
+            group,
+            rule,
+            r,
+            at,
+            base,
+            evaluator,
+            reader,
+        };
+        let advanced = alerts.advance(rule, group, tick, hits, &mut world, self.external, signals);
         advanced.map_err(|error| error.to_string())
     }
 }

@@ -7,9 +7,11 @@
 mod active;
 mod render;
 mod rule_alerts;
+mod world;
 
 #[cfg(test)]
 mod tests;
 
 pub use active::ActiveAlert;
 pub use rule_alerts::{BaseValues, Hit, RuleAlerts};
+pub use world::{BaseOnly, World};

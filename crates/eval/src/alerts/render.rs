@@ -1,9 +1,11 @@
 //! Labels and annotations of an alert.
 
 use foghorn_model::labels::NAME;
-use foghorn_model::{Labels, LabelsBuilder};
+use foghorn_model::{Labels, LabelsBuilder, Timestamp};
 use foghorn_rules::plan::Rule;
 use foghorn_rules::template::{Template, TemplateContext};
+
+use super::world::World;
 
 /// The label that holds the rule's name.
 const ALERT_NAME: &str = "alertname";
@@ -13,33 +15,53 @@ const ALERT_NAME: &str = "alertname";
 pub(super) struct Renderer<'a> {
     rule: &'a Rule,
     external: &'a [(String, String)],
+    at: Timestamp,
+}
+
+/// What a rule's templates depend on, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sees {
+    /// The element's labels.
+    Labels,
+    /// And its value.
+    Value,
+    /// And anything that is another at each tick: what they ask, the time.
+    Tick,
 }
 
 impl<'a> Renderer<'a> {
-    pub(super) fn new(rule: &'a Rule, external: &'a [(String, String)]) -> Self {
-        Self { rule, external }
+    pub(super) fn new(rule: &'a Rule, external: &'a [(String, String)], at: Timestamp) -> Self {
+        Self { rule, external, at }
     }
 
-    /// Whether nothing that it renders depends on the value. (A template that does not spell
-    /// `$value` or `.Value` cannot see it.)
-    pub(super) fn ignores_value(self) -> bool {
-        let mut templates = self.rule.labels.iter().chain(&self.rule.annotations);
-        templates.all(|(_, template)| template.is_plain() || !template.source().contains("alue"))
+    /// What anything that it renders depends on.
+    pub(super) fn sees(self) -> Sees {
+        let templates = self.rule.labels.iter().chain(&self.rule.annotations);
+        let mut sees = Sees::Labels;
+        for (_, template) in templates {
+            if template.sees_time() {
+                return Sees::Tick;
+            }
+            if template.sees_value() {
+                sees = Sees::Value;
+            }
+        }
+        sees
     }
 
     /// The element's labels without the metric's name, under the rule's labels and `alertname`.
-    pub(super) fn labels(self, element: &Labels, value: f64) -> Labels {
+    pub(super) fn labels(self, element: &Labels, value: f64, world: &mut dyn World) -> Labels {
         let mut builder = element.to_builder();
         builder.remove(NAME);
-        self.render(&self.rule.labels, element, value, &mut builder);
+        self.render(&self.rule.labels, element, value, world, &mut builder);
         builder.set(ALERT_NAME, &self.rule.name);
         builder.build()
     }
 
     /// The rule's annotations.
-    pub(super) fn annotations(self, element: &Labels, value: f64) -> Labels {
+    pub(super) fn annotations(self, element: &Labels, value: f64, world: &mut dyn World) -> Labels {
         let mut builder = LabelsBuilder::default();
-        self.render(&self.rule.annotations, element, value, &mut builder);
+        self.render(&self.rule.annotations, element, value, world, &mut builder);
         builder.build()
     }
 
@@ -48,11 +70,14 @@ impl<'a> Renderer<'a> {
         templates: &[(String, Template)],
         element: &Labels,
         value: f64,
+        world: &mut dyn World,
         into: &mut LabelsBuilder,
     ) {
-        let context = TemplateContext::new(element, value).with_external_labels(self.external);
+        let context = TemplateContext::new(element, value)
+            .with_external_labels(self.external)
+            .at(self.at);
         for (name, template) in templates {
-            into.set(name, &template.render(&context));
+            into.set(name, &template.render_asking(&context, world));
         }
     }
 }

@@ -13,7 +13,8 @@ use foghorn_rules::plan::{Group, Rule, RuleKind};
 use serde::{Deserialize, Serialize};
 
 use super::active::{ActiveAlert, rule_ref};
-use super::render::Renderer;
+use super::render::{Renderer, Sees};
+use super::world::World;
 use crate::promql::EvalError;
 use crate::promql::cache::{FingerprintMap, FingerprintSet};
 use crate::vector::Element;
@@ -57,10 +58,7 @@ struct Found {
 const CONDITION_MAX: usize = 120;
 
 impl RuleAlerts {
-    /// Takes in a tick's result and says what changed, in label order. `base` gives an element's
-    /// value in the result without its outermost comparison (see
-    /// [`Condition`](crate::promql::Condition), [`BaseValues`]): it tells a condition that became
-    /// false from data that is gone, and is asked for alerts that end only. `external` are the
+    /// Takes in a tick's result and says what changed, in label order. `external` are the
     /// process' external labels.
     ///
     /// # Errors
@@ -76,7 +74,7 @@ impl RuleAlerts {
         group: &Group,
         at: Timestamp,
         hits: Vec<Hit>,
-        base: &mut dyn FnMut(&Labels) -> Option<f64>,
+        world: &mut dyn World,
         external: &[(String, String)],
         out: &mut Vec<Signal>,
     ) -> Result<(), EvalError> {
@@ -92,7 +90,7 @@ impl RuleAlerts {
             return Ok(());
         }
         let name = rule_ref(rule, group);
-        let (found, keys) = self.find(Renderer::new(rule, external), hits)?;
+        let (found, keys) = self.find(Renderer::new(rule, external, at), hits, world)?;
         let kept = |alert: &ActiveAlert| keeps_firing(alert, at, keep_firing_ms);
         let count = || {
             let others = self.active.iter();
@@ -110,11 +108,11 @@ impl RuleAlerts {
             });
         }
         let mut changes = Vec::new();
-        self.settle(&keys, at, base, |alert, reason| {
+        self.settle(&keys, at, world, |alert, reason| {
             changes.push(alert.ended(&name, at, reason));
         });
         let mut doubtful = Vec::new();
-        self.end_missing(&keys, keep_firing_ms, at, base, |alert, reason| {
+        self.end_missing(&keys, keep_firing_ms, at, world, |alert, reason| {
             if alert.is_firing() && reason == Reason::NoData {
                 doubtful.push(alert.clone());
             }
@@ -193,13 +191,14 @@ impl RuleAlerts {
         &self,
         renderer: Renderer<'_>,
         hits: Vec<Hit>,
+        world: &mut dyn World,
     ) -> Result<(Vec<Found>, FingerprintSet), EvalError> {
         let mut keys = FingerprintSet::default();
         keys.reserve(hits.len());
         let mut all = Vec::with_capacity(hits.len());
-        let ignores_value = renderer.ignores_value();
+        let sees = renderer.sees();
         for hit in hits {
-            let found = self.find_one(renderer, ignores_value, hit);
+            let found = self.find_one(renderer, sees, hit, world);
             if !keys.insert(found.key) {
                 return Err(EvalError::SameAlert);
             }
@@ -208,15 +207,26 @@ impl RuleAlerts {
         Ok((all, keys))
     }
 
-    /// Templates see an element's labels and value only: while both stay, so does what was rendered.
-    fn find_one(&self, renderer: Renderer<'_>, ignores_value: bool, hit: Hit) -> Found {
+    /// Most templates see an element's labels and value only: while both stay, so does what was
+    /// rendered.
+    fn find_one(
+        &self,
+        renderer: Renderer<'_>,
+        sees: Sees,
+        hit: Hit,
+        world: &mut dyn World,
+    ) -> Found {
         let known = self
             .by_element
             .get(&hit.labels.fingerprint())
             .and_then(|key| self.active.get_key_value(key));
         if let Some((key, alert)) = known
             && alert.element == hit.labels
-            && (ignores_value || alert.value.to_bits() == hit.value.to_bits())
+            && match sees {
+                Sees::Labels => true,
+                Sees::Value => alert.value.to_bits() == hit.value.to_bits(),
+                Sees::Tick => false,
+            }
         {
             return Found {
                 key: *key,
@@ -224,8 +234,8 @@ impl RuleAlerts {
                 fresh: None,
             };
         }
-        let labels = renderer.labels(&hit.labels, hit.value);
-        let annotations = renderer.annotations(&hit.labels, hit.value);
+        let labels = renderer.labels(&hit.labels, hit.value, world);
+        let annotations = renderer.annotations(&hit.labels, hit.value, world);
         Found {
             key: labels.fingerprint(),
             hit,
@@ -238,14 +248,14 @@ impl RuleAlerts {
         &mut self,
         keys: &FingerprintSet,
         at: Timestamp,
-        base: &mut dyn FnMut(&Labels) -> Option<f64>,
+        world: &mut dyn World,
         mut cleared: impl FnMut(&ActiveAlert, Reason),
     ) {
         self.doubtful.retain(|key, (since, alert)| {
             if keys.contains(key) || at - *since > DOUBT_MS {
                 return false;
             }
-            match end_of(base(&alert.element)) {
+            match end_of(world.base(&alert.element)) {
                 Reason::NoData => true,
                 reason => {
                     cleared(alert, reason);
@@ -261,7 +271,7 @@ impl RuleAlerts {
         keys: &FingerprintSet,
         keep_firing_ms: i64,
         at: Timestamp,
-        base: &mut dyn FnMut(&Labels) -> Option<f64>,
+        world: &mut dyn World,
         mut ended: impl FnMut(&ActiveAlert, Reason),
     ) {
         let by_element = &mut self.by_element;
@@ -274,7 +284,7 @@ impl RuleAlerts {
                 return true;
             }
             by_element.remove(&alert.element.fingerprint());
-            ended(alert, end_of(base(&alert.element)));
+            ended(alert, end_of(world.base(&alert.element)));
             false
         });
     }

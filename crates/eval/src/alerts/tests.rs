@@ -8,7 +8,7 @@ use foghorn_model::{Labels, Reason, RuleId, Signal, Timestamp};
 use foghorn_rules::plan::{Expr, Group, Rule, RuleKind};
 use foghorn_rules::template::Template;
 
-use super::{BaseValues, Hit, RuleAlerts};
+use super::{BaseOnly, BaseValues, Hit, RuleAlerts, World};
 use crate::promql::EvalError;
 use crate::vector::Element;
 
@@ -28,6 +28,7 @@ fn rule(for_ms: i64, keep_firing_ms: i64) -> Rule {
         expr: Expr::Number(0.0),
         labels: vec![("severity".to_owned(), Template::plain("page"))],
         annotations: vec![("summary".to_owned(), Template::plain("hot"))],
+        queries: Vec::new(),
     }
 }
 
@@ -38,6 +39,7 @@ fn group(limit: usize) -> Group {
         interval_ms: MINUTE,
         slot_ms: 0,
         query_offset_ms: 0,
+        subquery_step_ms: 60_000,
         limit,
         sources: Vec::new(),
         rules: Vec::new(),
@@ -73,9 +75,9 @@ fn read(tick: &str) -> (Vec<Hit>, Vec<Element>) {
 }
 
 /// A base, as it is asked.
-fn asked(base: &[Element]) -> impl FnMut(&Labels) -> Option<f64> {
+fn asked(base: &[Element]) -> impl World {
     let values = BaseValues::new(base);
-    move |element| values.value(element)
+    BaseOnly(move |element: &Labels| values.value(element))
 }
 
 fn tell(signals: &[Signal]) -> String {
@@ -217,7 +219,7 @@ fn two_elements_cannot_be_one_alert() {
             &group,
             Timestamp(0),
             hits,
-            &mut |_| None,
+            &mut BaseOnly(|_: &Labels| None),
             &[],
             &mut out,
         )
@@ -264,7 +266,7 @@ fn a_detector_gives_its_own_reason() {
             &group(0),
             Timestamp(0),
             hits,
-            &mut |_| None,
+            &mut BaseOnly(|_: &Labels| None),
             &[],
             &mut out,
         )

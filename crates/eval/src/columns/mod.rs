@@ -21,7 +21,7 @@ mod state;
 mod tests;
 
 pub use plan::GroupPlan;
-pub use reader::TickReader;
+pub use reader::{AskedReader, TickReader};
 pub use state::{GroupColumns, Rows};
 
 pub(crate) use ladder::Ladder;

@@ -1,7 +1,7 @@
 //! How the rules of a group read series at a tick.
 
 use foghorn_model::{Labels, Timestamp};
-use foghorn_rules::plan::LeafId;
+use foghorn_rules::plan::{Leaf, LeafId};
 use hashbrown::HashSet;
 
 use super::plan::Place;
@@ -84,15 +84,26 @@ impl<'a, 'b> TickReader<'a, 'b> {
 
     /// A leaf's vector, read by itself.
     pub(super) fn read(&mut self, leaf: LeafId, at: Timestamp) -> Vector {
-        let group = self.columns.group;
-        let mut vector = self.recorded.leaf(group, leaf, self.tick, at);
+        let (group, tick) = (self.columns.group, self.tick);
+        self.gather(|shard| shard.leaf(group, leaf, tick, at))
+    }
+
+    /// The vector of a leaf that the group does not have: see [`Shard::asked`].
+    fn asked(&mut self, leaf: &Leaf, at: Timestamp) -> Vector {
+        let (group, tick) = (self.columns.group, self.tick);
+        self.gather(|shard| shard.asked(group, leaf, tick, at))
+    }
+
+    /// One vector of what all shards give.
+    fn gather(&mut self, mut part_of: impl FnMut(&mut Shard) -> Vector) -> Vector {
+        let mut vector = part_of(self.recorded);
         let recorded: HashSet<Labels> = vector
             .iter()
             .map(|element| element.labels.clone())
             .collect();
         let mut parts = usize::from(!vector.is_empty());
         for shard in &mut *self.shards {
-            let mut part = shard.leaf(group, leaf, self.tick, at);
+            let mut part = part_of(shard);
             // A recorded element beats its ingested twin.
             if !recorded.is_empty() {
                 part.retain(|element| !recorded.contains(&element.labels));
@@ -108,6 +119,29 @@ impl<'a, 'b> TickReader<'a, 'b> {
             vector.sort_by(|a, b| nameless_order(&a.labels, &b.labels));
         }
         vector
+    }
+}
+
+/// The leaves of an expression that no rule has, such as one that a template asks: they are read
+/// through the reads that its group makes.
+pub struct AskedReader<'r, 'a, 'b> {
+    reader: &'r mut TickReader<'a, 'b>,
+    leaves: &'r [Leaf],
+}
+
+impl<'r, 'a, 'b> AskedReader<'r, 'a, 'b> {
+    /// Reads an expression's own leaves.
+    pub fn new(reader: &'r mut TickReader<'a, 'b>, leaves: &'r [Leaf]) -> Self {
+        Self { reader, leaves }
+    }
+}
+
+impl Leaves for AskedReader<'_, '_, '_> {
+    fn leaf(&mut self, leaf: LeafId, at: Timestamp) -> Vector {
+        match self.leaves.get(leaf.0 as usize) {
+            Some(leaf) => self.reader.asked(leaf, at),
+            None => Vector::new(),
+        }
     }
 }
 

@@ -51,6 +51,7 @@ fn check(expr: &str, result: &str, base: Option<&str>) {
         interval_ms: 60_000,
         slot_ms: 0,
         query_offset_ms: 0,
+        subquery_step_ms: 60_000,
         limit: 0,
         sources: Vec::new(),
         rules: Vec::new(),

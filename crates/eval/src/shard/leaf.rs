@@ -6,8 +6,9 @@ mod scan;
 use std::sync::Arc;
 
 use foghorn_model::labels::NAME;
-use foghorn_model::{Labels, Timestamp};
-use foghorn_rules::plan::{LOOKBACK_MS, LeafId, LogFunc, RangeFunc, Read};
+use foghorn_model::matcher::all_match;
+use foghorn_model::{Labels, Matcher, Timestamp};
+use foghorn_rules::plan::{LOOKBACK_MS, Leaf, LeafId, LogFunc, RangeFunc, Read};
 
 use super::Shard;
 use crate::catalog::{GroupIndex, ReadId};
@@ -26,12 +27,45 @@ impl Shard {
         at: Timestamp,
     ) -> Vector {
         let catalog = Arc::clone(&self.catalog);
-        let Some(read) = catalog.leaf_read(group, leaf) else {
+        match catalog.leaf_read(group, leaf) {
+            Some(read) => {
+                let leaf = &catalog.group(group).leaves[leaf.0 as usize];
+                self.read(group, (read, leaf), &[], tick, at)
+            }
+            None => Vector::new(),
+        }
+    }
+
+    /// The vector of a leaf that the group does not have, over the members of a read that the group
+    /// makes and that covers it: see [`Catalog::covering`](crate::catalog::Catalog::covering).
+    pub fn asked(
+        &mut self,
+        group: GroupIndex,
+        leaf: &Leaf,
+        tick: Timestamp,
+        at: Timestamp,
+    ) -> Vector {
+        let (Read::Instant { selector, .. } | Read::Range { selector, .. }) = &leaf.read else {
             return Vector::new();
         };
+        match self.catalog.covering(group, selector) {
+            Some(read) => self.read(group, (read, leaf), &selector.matchers, tick, at),
+            None => Vector::new(),
+        }
+    }
+
+    /// The vector of a leaf over the members of a read that `matchers` let through.
+    fn read(
+        &mut self,
+        group: GroupIndex,
+        (read, leaf): (ReadId, &Leaf),
+        matchers: &[Matcher],
+        tick: Timestamp,
+        at: Timestamp,
+    ) -> Vector {
+        let catalog = Arc::clone(&self.catalog);
         self.order();
         self.sort_members(read);
-        let leaf = &catalog.group(group).leaves[leaf.0 as usize];
         let end = leaf.at_ms.unwrap_or(at.ms()) - leaf.offset_ms;
         let mut scratch = std::mem::take(&mut self.scratch);
         let members = &self.members[read.0 as usize];
@@ -40,6 +74,7 @@ impl Shard {
             self.series[*slot as usize]
                 .as_ref()
                 .filter(|series| catalog.reads_source(group, series.source))
+                .filter(|series| all_match(matchers, &series.labels))
         };
         let mut members = members.iter().filter_map(seen).peekable();
         while let Some(series) = members.next() {

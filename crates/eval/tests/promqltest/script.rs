@@ -224,6 +224,7 @@ fn group(leaves: Vec<foghorn_rules::plan::Leaf>) -> Group {
         interval_ms: DEFAULT_STEP_MS,
         slot_ms: 0,
         query_offset_ms: 0,
+        subquery_step_ms: DEFAULT_STEP_MS,
         limit: 0,
         sources: Vec::new(),
         rules: Vec::new(),

@@ -53,6 +53,7 @@ impl<'a> Bench<'a> {
             subquery_step_ms: Some(interval_ms),
             slots: Slots::Zero,
             external_labels: test.external_labels.clone(),
+            external_url: test.external_url.clone(),
             ..LoadOptions::default()
         };
         let (mut rules, diagnostics) = load(rules, &load_options);
@@ -311,6 +312,7 @@ fn asking(leaves: Vec<foghorn_rules::plan::Leaf>, interval_ms: i64) -> Group {
         interval_ms,
         slot_ms: 0,
         query_offset_ms: 0,
+        subquery_step_ms: interval_ms,
         limit: 0,
         sources: Vec::new(),
         rules: Vec::new(),

@@ -124,6 +124,66 @@ fn rules_that_fail_end_the_test() {
 }
 
 #[test]
+fn annotations_ask_queries_at_their_tick() {
+    let rules = "\
+groups:
+- name: g
+  rules:
+  - alert: Low
+    expr: free < 5
+    annotations:
+      free: '{{ with printf `free{host=%q}` $labels.host | query }}{{ . | first | value }}{{ end }}'
+      sizes: '{{ range query `size` }}{{ .Labels.host }}={{ .Value }} {{ end }}'
+      rate: '{{ query (printf `increase(free{host=\"%s\"}[2m] offset 1m)` .Labels.host) | first | value }}'
+      unread: '{{ query `max by (zone) (size{host=\"b\"})` | first | label `zone` }}'
+";
+    let test = "\
+tests:
+- interval: 1m
+  input_series:
+  - {series: 'free{host=\"a\"}', values: '10 1 2 4 4 4'}
+  - {series: 'free{host=\"b\"}', values: '9 9 9 9 9 9'}
+  - {series: 'size{host=\"a\"}', values: '1 2 3 4 5 6'}
+  - {series: 'size{host=\"b\",zone=\"z\"}', values: '7x9'}
+  alert_rule_test:
+  - eval_time: 4m
+    alertname: Low
+    exp_alerts:
+    - exp_labels: {host: a}
+      exp_annotations: {free: 4, sizes: 'a=5 b=7 ', rate: 4, unread: z}
+";
+    let failures = run_with(test, rules, &Options::default());
+    assert_eq!(failures[0].failures, Vec::<String>::new());
+}
+
+#[test]
+fn alerts_show_in_series() {
+    let rules = "\
+groups:
+- name: g
+  rules:
+  - {record: before, expr: count(ALERTS) or vector(0)}
+  - {alert: Down, expr: up == 0, for: 1m}
+  - {record: after, expr: 'count(ALERTS{alertstate=\"firing\"}) or vector(0)'}
+";
+    let test = "\
+tests:
+- interval: 1m
+  input_series: [{series: 'up{job=\"a\"}', values: '1 0 0 0 1 1'}]
+  promql_expr_test:
+  - {expr: ALERTS, eval_time: 1m, exp_samples: [{labels: 'ALERTS{alertname=\"Down\",alertstate=\"pending\",job=\"a\"}', value: 1}]}
+  - {expr: ALERTS, eval_time: 2m, exp_samples: [{labels: 'ALERTS{alertname=\"Down\",alertstate=\"firing\",job=\"a\"}', value: 1}]}
+  - {expr: ALERTS_FOR_STATE, eval_time: 3m, exp_samples: [{labels: 'ALERTS_FOR_STATE{alertname=\"Down\",job=\"a\"}', value: 60}]}
+  - {expr: '{job=\"a\"}', eval_time: 4m, exp_samples: [{labels: 'up{job=\"a\"}', value: 1}]}
+  - {expr: before, eval_time: 2m, exp_samples: [{labels: before, value: 1}]}
+  - {expr: after, eval_time: 2m, exp_samples: [{labels: after, value: 1}]}
+  - {expr: after, eval_time: 4m, exp_samples: [{labels: after, value: 0}]}
+";
+    let failures = run_with(test, rules, &Options::default());
+    assert_eq!(failures[0].failures, Vec::<String>::new());
+}
+
+#[test]
 fn a_dump_shows_all_series() {
     let test = "tests:\n- input_series: [{series: 'up{job=\"a\"}', values: 1 0x10}]\n  alert_rule_test: [{eval_time: 1m, alertname: Down}]\n";
     let options = Options {

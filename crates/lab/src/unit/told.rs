@@ -53,12 +53,20 @@ pub(super) fn quote(text: &str) -> String {
             '\u{c}' => out.push_str("\\f"),
             '\u{b}' => out.push_str("\\v"),
             c if (c as u32) < 0x20 || c == '\u{7f}' => drop(write!(out, "\\x{:02x}", c as u32)),
-            c if c.is_control() => drop(write!(out, "\\u{:04x}", c as u32)),
+            c if is_unprintable(c) && (c as u32) < 0x1_0000 => {
+                let _infallible = write!(out, "\\u{:04x}", c as u32);
+            }
+            c if is_unprintable(c) => drop(write!(out, "\\U{:08x}", c as u32)),
             c => out.push(c),
         }
     }
     out.push('"');
     out
+}
+
+/// Whether a character behind another is written by its number.
+fn is_unprintable(c: char) -> bool {
+    !c.is_ascii() && format!("a{c}").escape_debug().any(|c| c == '\\')
 }
 
 /// A label set, its metric's name among the labels: `{__name__="up", job="a"}`.
@@ -139,7 +147,10 @@ mod tests {
         assert_eq!(go_duration(61_500), "1m1.5s");
         assert_eq!(go_duration(3_600_000), "1h0m0s");
         assert_eq!(go_duration(250), "250ms");
-        assert_eq!(quote("a\"\\\n\u{1}é"), r#""a\"\\\n\x01é""#);
+        assert_eq!(
+            quote("a\"\\\n\u{1}é\u{200b}e\u{301}"),
+            "\"a\\\"\\\\\\n\\x01é\\u200be\u{301}\""
+        );
         assert_eq!(scientific(0.1), "1E-01");
         assert_eq!(scientific(-123_456.0), "-1.23456E+05");
         assert_eq!(scientific(0.0), "0E+00");

@@ -68,6 +68,7 @@ pub(super) fn load(
         language,
         step_ms: options.subquery_step_ms.unwrap_or(interval_ms),
         external_labels: &options.external_labels.clone().into(),
+        external_url: &options.external_url.as_str().into(),
     };
     let mut scratch = known.clone();
     let ids = if group_is_right { known } else { &mut scratch };
@@ -87,6 +88,7 @@ pub(super) fn load(
         interval_ms,
         slot_ms: options.slots.offset_ms(desk.file, name, interval_ms),
         query_offset_ms,
+        subquery_step_ms: options.subquery_step_ms.unwrap_or(interval_ms),
         limit,
         sources,
         rules,

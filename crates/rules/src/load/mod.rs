@@ -8,6 +8,7 @@ pub(crate) mod fields;
 mod group;
 mod lint;
 mod rule;
+mod templates;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,8 @@ pub struct LoadOptions {
     pub slots: Slots,
     /// Labels of the process, for templates.
     pub external_labels: Vec<(String, String)>,
+    /// Address of the process, for templates.
+    pub external_url: String,
 }
 
 impl Default for LoadOptions {
@@ -69,6 +72,7 @@ impl Default for LoadOptions {
             subquery_step_ms: None,
             slots: Slots::Zero,
             external_labels: Vec::new(),
+            external_url: String::new(),
         }
     }
 }

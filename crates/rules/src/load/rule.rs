@@ -9,11 +9,11 @@ use foghorn_model::labels::NAME;
 
 use super::expression::{self, Compiled, Language};
 use super::fields::{Desk, Fields};
+use super::templates::Templates;
 use super::{detector, lint};
 use crate::diagnostic::position;
 use crate::logql::Pipeline;
 use crate::plan::{Expr, Leaf, Rule, RuleKind};
-use crate::template::Template;
 use crate::yaml::Node;
 
 const FIELDS: [&str; 12] = [
@@ -44,6 +44,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) language: Option<Language>,
     pub(super) step_ms: i64,
     pub(super) external_labels: &'a Arc<[(String, String)]>,
+    pub(super) external_url: &'a Arc<str>,
 }
 
 /// Loads a rule; `None` if something is wrong with it, or if it is there already.
@@ -57,7 +58,7 @@ pub(super) fn load(
     let (errors, before) = (desk.errors(), leaves.len());
     let rule = read(node, around, leaves, desk);
     let right = desk.errors() == errors;
-    let Some((rule, place)) = rule.filter(|_| right) else {
+    let Some((rule, place, own)) = rule.filter(|_| right) else {
         leaves.truncate(before);
         return None;
     };
@@ -75,19 +76,21 @@ pub(super) fn load(
         leaves.truncate(before);
         return None;
     }
-    lint::regexes(node, &leaves[before..], desk);
+    let own = &leaves[before..own];
+    lint::regexes(node, own, desk);
     if around.language.is_none() {
-        lint::nameless(node, &leaves[before..], desk);
+        lint::nameless(node, own, desk);
     }
     Some(rule)
 }
 
+/// The rule, its place, and the end of the leaves that its own expression reads.
 fn read(
     node: &Node,
     around: &Surroundings<'_>,
     leaves: &mut Vec<Leaf>,
     desk: &mut Desk<'_>,
-) -> Option<(Rule, Range<usize>)> {
+) -> Option<(Rule, Range<usize>, usize)> {
     // Its name first, so that every problem carries it.
     if let crate::yaml::Kind::Mapping(mapping) = &node.kind {
         let named = mapping.get("alert").or_else(|| mapping.get("record"));
@@ -113,6 +116,7 @@ fn read(
     let compiled = text.and_then(|(text, node)| {
         expression::compile(text, node, language, around.step_ms, leaves, desk)
     });
+    let own = leaves.len();
     let shape = match name {
         Some(Name::Record(_)) => {
             only_alerts(&fields, desk);
@@ -121,7 +125,14 @@ fn read(
         _ => alert(&fields, compiled.as_ref(), desk),
     };
     let is_record = matches!(shape, Shape::Record);
-    let templates = templates(&labels, is_record, true, around.external_labels, desk);
+    let asks = !matches!(compiled, Some(Compiled::Records(_)));
+    let mut queries = Vec::new();
+    let mut templates = Templates {
+        around,
+        plain: is_record,
+        asks: asks.then_some((leaves, &mut queries)),
+    };
+    let label_templates = templates.compile(&labels, true, desk);
     let written: Written<'_> = fields
         .texts("annotations", desk)
         .into_iter()
@@ -130,7 +141,7 @@ fn read(
     for (name, (key, _)) in &written {
         valid_label("annotation", name, key, desk);
     }
-    let annotations = self::templates(&written, is_record, false, around.external_labels, desk);
+    let annotations = templates.compile(&written, false, desk);
 
     let ((text, _), compiled, name) = (text?, compiled?, name?);
     let (word, key, kind) = match (name, shape) {
@@ -172,10 +183,11 @@ fn read(
         text: text.into(),
         kind,
         expr,
-        labels: templates,
+        labels: label_templates,
         annotations,
+        queries,
     };
-    Some((rule, place))
+    Some((rule, place, own))
 }
 
 // === Names ===
@@ -353,47 +365,4 @@ fn valid_label(what: &str, name: &str, key: &Range<usize>, desk: &mut Desk<'_>) 
         let hint = "plain names have letters, digits and underscores, and no digit first";
         desk.warning("label-name", key.clone(), message, Some(hint));
     }
-}
-
-/// Compiles texts. In a recording rule they are plain; in an alert's labels everything must run;
-/// an annotation that only Prometheus could render costs its text, not its alert.
-fn templates(
-    written: &Written<'_>,
-    plain: bool,
-    are_labels: bool,
-    external_labels: &Arc<[(String, String)]>,
-    desk: &mut Desk<'_>,
-) -> Vec<(String, Template)> {
-    let mut templates = Vec::with_capacity(written.len());
-    for (name, (_, node)) in written {
-        let text = node.text().unwrap_or("");
-        let template = if plain {
-            Ok(Template::plain(text))
-        } else {
-            Template::compile(text)
-        };
-        let template = match template {
-            Ok(template) => template,
-            Err(error) => {
-                let end = text[error.at..]
-                    .find([' ', '\n', '}'])
-                    .map_or(text.len(), |end| error.at + end.max(1));
-                let span = node.locate(desk.text, error.at..end);
-                let message = format!("`{name}`: {}", error.message);
-                if error.unsupported && !are_labels {
-                    let hint = "the alert works, and this annotation says so in place of its text";
-                    desk.warning("template", span, message, Some(hint));
-                    Template::failing(text, &error.message)
-                } else {
-                    desk.error("template", span, message, None::<String>);
-                    continue;
-                }
-            }
-        };
-        templates.push((
-            (*name).to_owned(),
-            template.with_external_labels(external_labels),
-        ));
-    }
-    templates
 }

@@ -2,11 +2,16 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use regex::Regex;
 
 use super::format::general;
+use super::numbers::{
+    duration, humanize, humanize_1024, humanize_duration, humanize_timestamp, time,
+};
 use super::printf::printf;
+use super::texts;
 use super::value::Value;
 
 /// A function.
@@ -31,6 +36,29 @@ pub(super) enum Function {
     Title,
     ReReplaceAll,
     Match,
+    Query,
+    First,
+    Label,
+    SampleValue,
+    StrValue,
+    SortByLabel,
+    Args,
+    Tmpl,
+    SafeHtml,
+    GraphLink,
+    TableLink,
+    PathPrefix,
+    ExternalUrl,
+    Now,
+    ToTime,
+    ToDuration,
+    ParseDuration,
+    StripPort,
+    StripDomain,
+    UrlQueryEscape,
+    Slice,
+    Html,
+    UrlQuery,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +72,7 @@ pub(super) enum Comparison {
 }
 
 /// Name, function, fewest and most arguments.
-const TABLE: [(&str, Function, usize, usize); 24] = [
+const TABLE: [(&str, Function, usize, usize); 47] = [
     ("and", Function::And, 1, usize::MAX),
     ("or", Function::Or, 1, usize::MAX),
     ("not", Function::Not, 1, 1),
@@ -54,7 +82,7 @@ const TABLE: [(&str, Function, usize, usize); 24] = [
     ("le", Function::Compare(Comparison::Le), 2, 2),
     ("gt", Function::Compare(Comparison::Gt), 2, 2),
     ("ge", Function::Compare(Comparison::Ge), 2, 2),
-    ("index", Function::Index, 2, 2),
+    ("index", Function::Index, 1, usize::MAX),
     ("len", Function::Len, 1, 1),
     ("print", Function::Print, 0, usize::MAX),
     ("println", Function::Println, 0, usize::MAX),
@@ -69,43 +97,56 @@ const TABLE: [(&str, Function, usize, usize); 24] = [
     ("title", Function::Title, 1, 1),
     ("reReplaceAll", Function::ReReplaceAll, 3, 3),
     ("match", Function::Match, 2, 2),
+    ("query", Function::Query, 1, 1),
+    ("first", Function::First, 1, 1),
+    ("label", Function::Label, 2, 2),
+    ("value", Function::SampleValue, 1, 1),
+    ("strvalue", Function::StrValue, 1, 1),
+    ("sortByLabel", Function::SortByLabel, 2, 2),
+    ("args", Function::Args, 0, usize::MAX),
+    ("tmpl", Function::Tmpl, 2, 2),
+    ("safeHtml", Function::SafeHtml, 1, 1),
+    ("graphLink", Function::GraphLink, 1, 1),
+    ("tableLink", Function::TableLink, 1, 1),
+    ("pathPrefix", Function::PathPrefix, 0, 0),
+    ("externalURL", Function::ExternalUrl, 0, 0),
+    ("now", Function::Now, 0, 0),
+    ("toTime", Function::ToTime, 1, 1),
+    ("toDuration", Function::ToDuration, 1, 1),
+    ("parseDuration", Function::ParseDuration, 1, 1),
+    ("stripPort", Function::StripPort, 1, 1),
+    ("stripDomain", Function::StripDomain, 1, 1),
+    ("urlQueryEscape", Function::UrlQueryEscape, 1, 1),
+    ("slice", Function::Slice, 1, 4),
+    ("html", Function::Html, 0, usize::MAX),
+    ("urlquery", Function::UrlQuery, 0, usize::MAX),
 ];
 
-/// What Prometheus has besides.
-const ONLY_PROMETHEUS: [&str; 23] = [
-    "query",
-    "first",
-    "label",
-    "value",
-    "strvalue",
-    "args",
-    "safeHtml",
-    "graphLink",
-    "tableLink",
-    "pathPrefix",
-    "externalURL",
-    "sortByLabel",
-    "tmpl",
-    "now",
-    "toTime",
-    "toDuration",
-    "parseDuration",
-    "stripPort",
-    "stripDomain",
-    "urlQueryEscape",
-    "slice",
-    "html",
-    "urlquery",
-];
+/// What Go has besides.
+const ONLY_GO: [&str; 2] = ["js", "call"];
 
 impl Function {
     pub(super) fn named(name: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.0 == name).map(|row| row.1)
     }
 
-    /// Whether Prometheus knows it and we do not.
-    pub(super) fn is_only_prometheus(name: &str) -> bool {
-        ONLY_PROMETHEUS.contains(&name)
+    /// Whether Go knows it and we do not.
+    pub(super) fn is_only_go(name: &str) -> bool {
+        ONLY_GO.contains(&name)
+    }
+
+    /// All names.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|row| row.0)
+    }
+
+    /// Of `and` and `or`: the truth that settles the matter, whatever follows.
+    pub(super) fn decides_at(self) -> Option<bool> {
+        match self {
+            Self::And => Some(false),
+            Self::Or => Some(true),
+            _ => None,
+        }
     }
 
     /// Fewest and most arguments.
@@ -131,7 +172,7 @@ impl Function {
             .map_err(|why| format!("error calling {}: {why}", self.name()))
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         TABLE
             .iter()
             .find(|row| row.1 == self)
@@ -141,19 +182,11 @@ impl Function {
     fn apply<'a>(self, args: &[Value<'a>], regex: Option<&Regex>) -> Result<Value<'a>, String> {
         let text = |text: String| Ok(Value::text(text));
         match self {
-            Self::And => Ok(args
-                .iter()
-                .find(|arg| !arg.is_true())
-                .unwrap_or(&args[args.len() - 1])
-                .clone()),
-            Self::Or => Ok(args
-                .iter()
-                .find(|arg| arg.is_true())
-                .unwrap_or(&args[args.len() - 1])
-                .clone()),
             Self::Not => Ok(Value::Bool(!args[0].is_true())),
             Self::Compare(comparison) => comparison.of(args).map(Value::Bool),
-            Self::Index => index(&args[0], &args[1]),
+            Self::Index => args[1..]
+                .iter()
+                .try_fold(args[0].clone(), |of, key| index(&of, key)),
             Self::Len => length(&args[0]).map(Value::Int),
             Self::Print | Self::Println => text(print(args, self == Self::Println)),
             Self::Printf => text(printf(args[0].string()?, &args[1..])),
@@ -164,9 +197,46 @@ impl Function {
                 text(format!("{}%", general(args[0].number()? * 100.0, Some(4))))
             }
             Self::HumanizeTimestamp => humanize_timestamp(args[0].number()?).map(Value::text),
+            Self::ToTime => Ok(Value::Opaque("*time.Time", time(args[0].number()?)?)),
+            Self::ToDuration => Ok(Value::Opaque(
+                "*time.Duration",
+                duration(args[0].number()?)?,
+            )),
+            Self::ParseDuration => texts::parse_duration(args[0].string()?).map(Value::Float),
+            Self::First => args[0]
+                .samples()?
+                .first()
+                .map(|sample| Value::Sample(sample.clone()))
+                .ok_or_else(|| "first() called on vector with no elements".to_owned()),
+            Self::Label => {
+                let sample = args[1].sample()?;
+                text(sample.labels.value(args[0].string()?).to_owned())
+            }
+            Self::SampleValue => Ok(Value::Float(args[0].sample()?.value)),
+            Self::StrValue => text(args[0].sample()?.labels.value("__value__").to_owned()),
+            Self::SortByLabel => {
+                let mut samples = args[1].samples()?.as_ref().clone();
+                let name = args[0].string()?;
+                samples.sort_by(|a, b| a.labels.value(name).cmp(b.labels.value(name)));
+                Ok(Value::Samples(Arc::new(samples)))
+            }
+            Self::Args => {
+                let named = args.iter().enumerate();
+                let named = named.map(|(i, arg)| (format!("arg{i}"), arg.clone()));
+                Ok(Value::Map(Arc::new(named.collect())))
+            }
+            Self::SafeHtml => text(args[0].string()?.to_owned()),
+            Self::GraphLink => text(texts::link(args[0].string()?, 0)),
+            Self::TableLink => text(texts::link(args[0].string()?, 1)),
+            Self::StripPort => text(texts::strip_port(args[0].string()?).to_owned()),
+            Self::StripDomain => text(texts::strip_domain(args[0].string()?)),
+            Self::UrlQueryEscape => text(texts::query_escape(args[0].string()?)),
+            Self::Slice => slice(args),
+            Self::Html => text(texts::html_escape(&joined(args))),
+            Self::UrlQuery => text(texts::query_escape(&joined(args))),
             Self::ToUpper => text(args[0].string()?.to_uppercase()),
             Self::ToLower => text(args[0].string()?.to_lowercase()),
-            Self::Title => text(title(args[0].string()?)),
+            Self::Title => text(texts::title(args[0].string()?)),
             Self::ReReplaceAll => {
                 let regex = compiled(args[0].string()?, regex)?;
                 let replaced = regex.replace_all(args[2].string()?, args[1].string()?);
@@ -175,6 +245,14 @@ impl Function {
             Self::Match => Ok(Value::Bool(
                 compiled(args[0].string()?, regex)?.is_match(args[1].string()?),
             )),
+            // What needs to know where it is called is the rendering's.
+            Self::And
+            | Self::Or
+            | Self::Query
+            | Self::Tmpl
+            | Self::PathPrefix
+            | Self::ExternalUrl
+            | Self::Now => Ok(Value::Nil),
         }
     }
 }
@@ -190,18 +268,71 @@ fn compiled<'a>(pattern: &str, regex: Option<&'a Regex>) -> Result<Cow<'a, Regex
 
 fn index<'a>(of: &Value<'a>, key: &Value<'a>) -> Result<Value<'a>, String> {
     match of {
-        Value::Labels(_) | Value::Pairs(_) => of.field(key.string()?),
+        Value::Labels(_) | Value::Pairs(_) | Value::Map(_) => of.field(key.string()?),
+        Value::Samples(samples) => {
+            let at = place(key, samples.len(), "index")?;
+            let sample = samples.get(at).cloned().map(Value::Sample);
+            sample.ok_or_else(|| format!("index out of range: {at}"))
+        }
+        Value::Text(text) => {
+            let at = place(key, text.len(), "index")?;
+            let byte = text.as_bytes().get(at).copied();
+            let byte = byte.map(|byte| Value::Int(i64::from(byte)));
+            byte.ok_or_else(|| format!("index out of range: {at}"))
+        }
+        Value::Nil => Err("index of untyped nil".to_owned()),
         _ => Err(format!("can't index item of type {}", of.type_name())),
     }
 }
 
-fn length(value: &Value<'_>) -> Result<i64, String> {
-    match value {
-        Value::Text(text) => Ok(text.len() as i64),
-        Value::Labels(labels) => Ok(labels.len() as i64),
-        Value::Pairs(pairs) => Ok(pairs.len() as i64),
-        _ => Err(format!("len of type {}", value.type_name())),
+fn place(key: &Value<'_>, len: usize, what: &str) -> Result<usize, String> {
+    match key {
+        Value::Int(at) => usize::try_from(*at)
+            .ok()
+            .filter(|at| *at <= len)
+            .ok_or_else(|| format!("{what} out of range: {at}")),
+        _ => Err(format!(
+            "cannot index slice/array with type {}",
+            key.type_name()
+        )),
     }
+}
+
+fn slice<'a>(args: &[Value<'a>]) -> Result<Value<'a>, String> {
+    let len = length(&args[0])? as usize;
+    let from = args.get(1).map_or(Ok(0), |arg| place(arg, len, "index"))?;
+    let to = args
+        .get(2)
+        .map_or(Ok(len), |arg| place(arg, len, "index"))?;
+    if from > to {
+        return Err(format!("invalid slice index: {from} > {to}"));
+    }
+    match &args[0] {
+        Value::Samples(samples) => Ok(Value::Samples(Arc::new(samples[from..to].to_vec()))),
+        // Go cuts within characters; a text here cannot be cut so.
+        Value::Text(text) => match text.get(from..to) {
+            Some(part) => Ok(Value::text(part.to_owned())),
+            None => Err("a slice within a character".to_owned()),
+        },
+        _ => Err(format!("can't slice item of type {}", args[0].type_name())),
+    }
+}
+
+fn length(value: &Value<'_>) -> Result<i64, String> {
+    let len = match value {
+        Value::Text(text) => text.len(),
+        Value::Labels(labels) => labels.len(),
+        Value::Pairs(pairs) => pairs.len(),
+        Value::Samples(samples) => samples.len(),
+        Value::Map(map) => map.len(),
+        _ => return Err(format!("len of type {}", value.type_name())),
+    };
+    Ok(len as i64)
+}
+
+/// All arguments as one text, as `print` would.
+fn joined(args: &[Value<'_>]) -> String {
+    print(args, false)
 }
 
 /// Go's `Sprint` (a blank between two values that are no texts) or `Sprintln`.
@@ -254,143 +385,4 @@ fn compare(a: &Value<'_>, b: &Value<'_>) -> Result<Option<Ordering>, String> {
         }
         _ => Err("incompatible types for comparison".to_owned()),
     }
-}
-
-/// Prometheus' `humanize`: four digits and a decimal prefix.
-fn humanize(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return general(value, Some(4));
-    }
-    if value.abs() >= 1.0 {
-        return scaled(value, 1000.0, &["k", "M", "G", "T", "P", "E", "Z", "Y"]);
-    }
-    small(value)
-}
-
-fn scaled(mut value: f64, base: f64, prefixes: &[&str]) -> String {
-    let mut prefix = "";
-    for next in prefixes {
-        if value.abs() < base {
-            break;
-        }
-        prefix = next;
-        value /= base;
-    }
-    format!("{}{prefix}", general(value, Some(4)))
-}
-
-fn small(mut value: f64) -> String {
-    let mut prefix = "";
-    for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
-        if value.abs() >= 1.0 {
-            break;
-        }
-        prefix = next;
-        value *= 1000.0;
-    }
-    format!("{}{prefix}", general(value, Some(4)))
-}
-
-fn humanize_1024(value: f64) -> String {
-    if value.abs() <= 1.0 || !value.is_finite() {
-        return general(value, Some(4));
-    }
-    scaled(
-        value,
-        1024.0,
-        &["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"],
-    )
-}
-
-/// Seconds as days, hours, minutes and seconds.
-fn humanize_duration(value: f64) -> String {
-    if !value.is_finite() {
-        return general(value, Some(4));
-    }
-    if value == 0.0 {
-        return "0s".to_owned();
-    }
-    if value.abs() < 1.0 {
-        return format!("{}s", small(value));
-    }
-    let sign = if value < 0.0 { "-" } else { "" };
-    let value = value.abs();
-    let whole = value as i64;
-    let (days, hours, minutes, seconds) = (
-        whole / 86_400,
-        whole / 3_600 % 24,
-        whole / 60 % 60,
-        whole % 60,
-    );
-    if days != 0 {
-        format!("{sign}{days}d {hours}h {minutes}m {seconds}s")
-    } else if hours != 0 {
-        format!("{sign}{hours}h {minutes}m {seconds}s")
-    } else if minutes != 0 {
-        format!("{sign}{minutes}m {seconds}s")
-    } else {
-        format!("{sign}{}s", general(value, Some(4)))
-    }
-}
-
-/// Seconds since the epoch as Go prints a time in UTC.
-fn humanize_timestamp(value: f64) -> Result<String, String> {
-    if !value.is_finite() {
-        return Ok(general(value, Some(4)));
-    }
-    let nanos = value * 1e9;
-    if nanos.abs() >= 9.223_372_036_854_775e18 {
-        return Err(format!("{value} seconds is out of range of a time"));
-    }
-    let ms = (nanos as i64).div_euclid(1_000_000);
-    let (days, in_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
-    let (year, month, day) = civil(days);
-    let (hour, minute, second, ms) = (
-        in_day / 3_600_000,
-        in_day / 60_000 % 60,
-        in_day / 1_000 % 60,
-        in_day % 1_000,
-    );
-    let fraction = if ms == 0 {
-        String::new()
-    } else {
-        format!(".{ms:03}").trim_end_matches('0').to_owned()
-    };
-    Ok(format!(
-        "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction} +0000 UTC"
-    ))
-}
-
-/// Days since 1970-01-01 as a date of the Gregorian calendar (years start in March, so that the
-/// leap day is the last one).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// Go's `strings.Title`: the first letter of each word in upper case, the others as they are.
-fn title(text: &str) -> String {
-    let mut inside = false;
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if inside {
-            out.push(c);
-        } else {
-            out.extend(c.to_uppercase());
-        }
-        inside = c.is_alphanumeric() || c == '_' || c == '\'';
-    }
-    out
 }

@@ -80,7 +80,15 @@ fn word(rest: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
         return Ok((Kind::Sign(sign), sign.len()));
     }
     match rest.as_bytes()[0] {
-        b'"' => quoted(rest, at),
+        b'"' => quoted(rest, '"', at),
+        // A character is its number.
+        b'\'' => match quoted(rest, '\'', at)? {
+            (Kind::Text(text), end) if text.chars().count() == 1 => {
+                let code = text.chars().next().map_or(0, u32::from);
+                Ok((Kind::Int(i64::from(code)), end))
+            }
+            _ => Err(error(at, "texts stand in double quotes")),
+        },
         b'`' => match rest[1..].find('`') {
             Some(end) => Ok((Kind::Text(rest[1..=end].to_owned()), end + 2)),
             None => Err(error(at, "this text has no closing `")),
@@ -133,13 +141,13 @@ fn number(rest: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
     }
 }
 
-/// A text in double quotes, with Go's escapes.
-fn quoted(rest: &str, at: usize) -> Result<(Kind, usize), TemplateError> {
+/// A text in quotes, with Go's escapes.
+fn quoted(rest: &str, quote: char, at: usize) -> Result<(Kind, usize), TemplateError> {
     let mut text = String::new();
     let mut chars = rest.char_indices().skip(1);
     while let Some((i, c)) = chars.next() {
         match c {
-            '"' => return Ok((Kind::Text(text), i + 1)),
+            c if c == quote => return Ok((Kind::Text(text), i + 1)),
             '\n' => break,
             '\\' => {
                 let Some((_, code)) = chars.next() else { break };

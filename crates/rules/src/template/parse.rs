@@ -1,11 +1,20 @@
 //! Template text → pieces.
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 
 use super::TemplateError;
 use super::functions::Function;
 use super::lex::{Kind, Word, action, error};
-use super::pipeline::{Cursor, unsupported};
+use super::pipeline::Cursor;
+
+/// A template's text, and the templates that it defines.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) pieces: Vec<Piece>,
+    pub(super) defined: BTreeMap<String, Vec<Piece>>,
+}
 
 /// A piece of a template.
 #[derive(Debug)]
@@ -25,6 +34,24 @@ pub(super) enum Piece {
         /// `else`.
         otherwise: Vec<Piece>,
     },
+    /// `range`.
+    Range {
+        /// None; that of the element; or those of key and element.
+        variables: Vec<String>,
+        over: Pipeline,
+        body: Vec<Piece>,
+        /// `else`: where there is nothing to walk over.
+        otherwise: Vec<Piece>,
+    },
+    /// `template "name" data`.
+    Template {
+        name: String,
+        data: Option<Pipeline>,
+    },
+    /// `break`.
+    Break,
+    /// `continue`.
+    Continue,
 }
 
 /// Commands, each of which gets the last one's value as its last argument.
@@ -41,6 +68,8 @@ pub(super) enum Command {
     Value(Operand),
     Call {
         function: Function,
+        /// Byte of the text.
+        at: usize,
         args: Vec<Operand>,
         /// The first argument as a regular expression, where the function takes one and it is
         /// written out.
@@ -71,7 +100,7 @@ pub(super) enum Base {
 pub(super) const MAX_DEPTH: usize = 32;
 
 /// Variables that Prometheus sets in front of every template.
-const GIVEN: [&str; 4] = ["", "labels", "externalLabels", "value"];
+const GIVEN: [&str; 5] = ["", "labels", "externalLabels", "externalURL", "value"];
 
 /// What ends a list of pieces.
 enum Stop {
@@ -81,7 +110,7 @@ enum Stop {
     Else(usize, Vec<Word>),
 }
 
-pub(super) fn parse(source: &str) -> Result<Vec<Piece>, TemplateError> {
+pub(super) fn parse(source: &str) -> Result<Parsed, TemplateError> {
     let variables = GIVEN.iter().map(|name| (*name).to_owned()).collect();
     let mut parser = Parser {
         source,
@@ -89,12 +118,25 @@ pub(super) fn parse(source: &str) -> Result<Vec<Piece>, TemplateError> {
         trim: false,
         variables,
         depth: 0,
+        ranges: 0,
+        defined: BTreeMap::new(),
+        called: Vec::new(),
     };
-    match parser.pieces()? {
-        (pieces, Stop::Source) => Ok(pieces),
-        (_, Stop::End(at)) => Err(error(at, "`end` without a block")),
-        (_, Stop::Else(at, _)) => Err(error(at, "`else` without an `if`")),
+    let pieces = match parser.pieces()? {
+        (pieces, Stop::Source) => pieces,
+        (_, Stop::End(at)) => return Err(error(at, "`end` without a block")),
+        (_, Stop::Else(at, _)) => return Err(error(at, "`else` without an `if`")),
+    };
+    let defined = parser.defined;
+    let unknown = |(name, _): &&(String, usize)| !defined.contains_key(name);
+    if let Some((name, at)) = parser.called.iter().find(unknown) {
+        // Go finds out while rendering.
+        return Err(TemplateError {
+            unsupported: true,
+            ..error(*at, format!("there is no template \"{name}\""))
+        });
     }
+    Ok(Parsed { pieces, defined })
 }
 
 struct Parser<'a> {
@@ -105,6 +147,11 @@ struct Parser<'a> {
     /// Variables in scope.
     variables: Vec<String>,
     depth: usize,
+    /// How many `range` blocks are open.
+    ranges: usize,
+    defined: BTreeMap<String, Vec<Piece>>,
+    /// Templates that are called, and where.
+    called: Vec<(String, usize)>,
 }
 
 impl Parser<'_> {
@@ -123,8 +170,21 @@ impl Parser<'_> {
                 "end" => return Ok((pieces, Stop::End(start))),
                 "else" => return Ok((pieces, Stop::Else(start, words[1..].to_vec()))),
                 "if" | "with" => pieces.push(self.branch(start, keyword == "with", &words[1..])?),
-                "range" | "define" | "template" | "block" | "break" | "continue" => {
-                    return Err(unsupported(words[0].at, &format!("`{keyword}`")));
+                "range" => pieces.push(self.range(start, &words[1..])?),
+                "define" => self.define(start, &words)?,
+                "block" => pieces.push(self.block(start, &words)?),
+                "template" => pieces.push(self.template(start, &words)?),
+                "break" | "continue" => {
+                    if self.ranges == 0 {
+                        let message = format!("`{keyword}` outside of a `range`");
+                        return Err(error(words[0].at, message));
+                    }
+                    nothing_more(&words[1..])?;
+                    pieces.push(if keyword == "break" {
+                        Piece::Break
+                    } else {
+                        Piece::Continue
+                    });
                 }
                 _ => pieces.push(self.statement(start, &words)?),
             }
@@ -187,11 +247,94 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn branch(&mut self, start: usize, with: bool, words: &[Word]) -> Result<Piece, TemplateError> {
+    fn enter(&mut self, start: usize) -> Result<(), TemplateError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(error(start, "blocks are nested too deep"));
         }
+        Ok(())
+    }
+
+    fn range(&mut self, start: usize, words: &[Word]) -> Result<Piece, TemplateError> {
+        self.enter(start)?;
+        let scope = self.variables.len();
+        let (variables, words) = range_variables(words);
+        let over = self.condition(start, words)?;
+        self.variables.extend(variables.iter().cloned());
+        self.ranges += 1;
+        let (body, end) = self.pieces()?;
+        self.ranges -= 1;
+        let otherwise = match end {
+            Stop::End(_) => Vec::new(),
+            Stop::Source => return Err(error(start, "this block has no `end`")),
+            Stop::Else(at, words) if words.is_empty() => match self.pieces()? {
+                (otherwise, Stop::End(_)) => otherwise,
+                (_, Stop::Else(at, _)) => return Err(error(at, "a second `else`")),
+                (_, Stop::Source) => return Err(error(at, "this block has no `end`")),
+            },
+            Stop::Else(_, words) => {
+                return Err(error(words[0].at, "nothing may follow this `else`"));
+            }
+        };
+        self.variables.truncate(scope);
+        self.depth -= 1;
+        Ok(Piece::Range {
+            variables,
+            over,
+            body,
+            otherwise,
+        })
+    }
+
+    /// `define "name"`, its body and its `end`.
+    fn define(&mut self, start: usize, words: &[Word]) -> Result<(), TemplateError> {
+        let (name, rest) = template_name(start, words)?;
+        nothing_more(rest)?;
+        if self.depth > 0 {
+            return Err(error(start, "`define` inside of a block"));
+        }
+        self.definition(start, name)
+    }
+
+    /// The body of a definition. It sees no variables but `$`.
+    fn definition(&mut self, start: usize, name: String) -> Result<(), TemplateError> {
+        self.enter(start)?;
+        let variables = std::mem::replace(&mut self.variables, vec![String::new()]);
+        let ranges = std::mem::take(&mut self.ranges);
+        let (body, end) = self.pieces()?;
+        (self.variables, self.ranges) = (variables, ranges);
+        self.depth -= 1;
+        match end {
+            Stop::End(_) => {
+                self.defined.insert(name, body);
+                Ok(())
+            }
+            Stop::Else(at, _) => Err(error(at, "`else` without an `if`")),
+            Stop::Source => Err(error(start, "this block has no `end`")),
+        }
+    }
+
+    /// `block "name" data`: a definition, called at its place.
+    fn block(&mut self, start: usize, words: &[Word]) -> Result<Piece, TemplateError> {
+        let (name, rest) = template_name(start, words)?;
+        let data = Some(self.condition(start, rest)?);
+        self.definition(start, name.clone())?;
+        Ok(Piece::Template { name, data })
+    }
+
+    fn template(&mut self, start: usize, words: &[Word]) -> Result<Piece, TemplateError> {
+        let (name, rest) = template_name(start, words)?;
+        let data = if rest.is_empty() {
+            None
+        } else {
+            Some(self.pipeline(start, rest)?)
+        };
+        self.called.push((name.clone(), words[1].at));
+        Ok(Piece::Template { name, data })
+    }
+
+    fn branch(&mut self, start: usize, with: bool, words: &[Word]) -> Result<Piece, TemplateError> {
+        self.enter(start)?;
         let scope = self.variables.len();
         let mut arms = Vec::new();
         let mut condition = self.condition(start, words)?;
@@ -281,5 +424,45 @@ impl Parser<'_> {
             self.variables.push(name.clone());
         }
         Ok(Pipeline { variable, commands })
+    }
+}
+
+/// `$element :=` or `$key, $element :=` in front of what is walked over.
+fn range_variables(words: &[Word]) -> (Vec<String>, &[Word]) {
+    let variable = |word: &Word| match &word.kind {
+        Kind::Variable(name) => Some(name.clone()),
+        _ => None,
+    };
+    let is = |word: &Word, sign: &str| matches!(word.kind, Kind::Sign(found) if found == sign);
+    match words {
+        [one, becomes, rest @ ..] if is(becomes, ":=") => {
+            variable(one).map_or((Vec::new(), words), |one| (vec![one], rest))
+        }
+        [one, comma, two, becomes, rest @ ..] if is(comma, ",") && is(becomes, ":=") => {
+            match (variable(one), variable(two)) {
+                (Some(one), Some(two)) => (vec![one, two], rest),
+                _ => (Vec::new(), words),
+            }
+        }
+        _ => (Vec::new(), words),
+    }
+}
+
+/// The name behind `define`, `block` or `template`, and what follows it.
+fn template_name(start: usize, words: &[Word]) -> Result<(String, &[Word]), TemplateError> {
+    match words.get(1) {
+        Some(Word {
+            kind: Kind::Text(name),
+            ..
+        }) => Ok((name.clone(), &words[2..])),
+        Some(word) => Err(error(word.at, "a template's name must be a quoted text")),
+        None => Err(error(start, "the template's name is missing")),
+    }
+}
+
+fn nothing_more(words: &[Word]) -> Result<(), TemplateError> {
+    match words.first() {
+        None => Ok(()),
+        Some(word) => Err(error(word.at, "this does not belong here")),
     }
 }

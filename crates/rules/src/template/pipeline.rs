@@ -6,6 +6,7 @@ use super::TemplateError;
 use super::functions::Function;
 use super::lex::{Kind, Word, error};
 use super::parse::{Base, Command, MAX_DEPTH, Operand, Pipeline};
+use crate::diagnostic::did_you_mean;
 
 pub(super) fn unsupported(at: usize, what: &str) -> TemplateError {
     TemplateError {
@@ -62,6 +63,7 @@ impl<'a> Cursor<'a> {
         let name = match &word.kind {
             Kind::Name(name) if !matches!(name.as_str(), "true" | "false" | "nil") => name,
             _ if piped => return Err(error(word.at, "only a function may follow `|`")),
+
             _ => {
                 let operand = self.operand(depth)?;
                 return match self.peek() {
@@ -89,10 +91,14 @@ impl<'a> Cursor<'a> {
             } else {
                 format!("at least {least}")
             };
-            return Err(error(
-                word.at,
-                format!("`{name}` takes {want} arguments, not {given}"),
-            ));
+            // Go finds out while rendering.
+            return Err(TemplateError {
+                unsupported: true,
+                ..error(
+                    word.at,
+                    format!("`{name}` takes {want} arguments, not {given}"),
+                )
+            });
         }
         let regex =
             match (function.takes_regex(), args.first()) {
@@ -109,6 +115,7 @@ impl<'a> Cursor<'a> {
             };
         Ok(Command::Call {
             function,
+            at: word.at,
             args,
             regex,
         })
@@ -118,10 +125,14 @@ impl<'a> Cursor<'a> {
         if let Some(function) = Function::named(name) {
             return Ok(function);
         }
-        if Function::is_only_prometheus(name) {
+        if Function::is_only_go(name) {
             return Err(unsupported(word.at, &format!("the function `{name}`")));
         }
-        Err(error(word.at, format!("there is no function `{name}`")))
+        let mut message = format!("there is no function `{name}`");
+        if let Some(hint) = did_you_mean(name, Function::names()) {
+            message = format!("{message} ({hint})");
+        }
+        Err(error(word.at, message))
     }
 
     fn operand(&mut self, depth: usize) -> Result<Operand, TemplateError> {
@@ -136,9 +147,6 @@ impl<'a> Cursor<'a> {
                 fields.push(name.clone());
                 Base::Dot
             }
-            Kind::Variable(name) if name == "externalURL" => {
-                return Err(unsupported(word.at, "`$externalURL`"));
-            }
             Kind::Variable(name) if !self.variables.contains(name) => {
                 return Err(error(word.at, format!("there is no variable `${name}`")));
             }
@@ -151,7 +159,10 @@ impl<'a> Cursor<'a> {
                 "false" => Base::Bool(false),
                 "nil" => Base::Nil,
                 _ => {
-                    Self::function(word, name)?;
+                    let function = Self::function(word, name)?;
+                    if function.arity().1 == 0 {
+                        return Ok(self.niladic(function, word.at, fields));
+                    }
                     return Err(error(
                         word.at,
                         format!("put parentheses around the call of `{name}`"),
@@ -174,13 +185,25 @@ impl<'a> Cursor<'a> {
             }
         };
         self.fields(&mut fields);
-        if matches!(
-            (&base, fields.first().map(String::as_str)),
-            (Base::Dot, Some("ExternalURL"))
-        ) {
-            return Err(unsupported(word.at, "`.ExternalURL`"));
-        }
         Ok(Operand { base, fields })
+    }
+
+    /// A function without arguments needs no parentheses.
+    fn niladic(&mut self, function: Function, at: usize, mut fields: Vec<String>) -> Operand {
+        self.fields(&mut fields);
+        let call = Command::Call {
+            function,
+            at,
+            args: Vec::new(),
+            regex: None,
+        };
+        Operand {
+            base: Base::Nested(Box::new(Pipeline {
+                variable: None,
+                commands: vec![call],
+            })),
+            fields,
+        }
     }
 
     /// Fields that follow without a blank.

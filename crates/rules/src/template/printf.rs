@@ -21,11 +21,22 @@ const MAX_WIDTH: usize = 200;
 
 pub(super) fn printf(format: &str, args: &[Value<'_>]) -> String {
     let mut out = String::with_capacity(format.len() + 16);
-    let mut args = args.iter();
+    let mut next = 0;
+    // With `%[n]d` the order is the format's, and no argument is one too many.
+    let mut ordered = false;
     let mut rest = format;
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
-        let (spec, tail) = spec(&rest[at + 1..]);
+        let (mut spec, mut tail) = spec(&rest[at + 1..]);
+        if let Some((index, behind)) = argument_index(tail) {
+            (next, ordered) = (index, true);
+            tail = behind;
+            if let Some(behind) = tail.strip_prefix('.') {
+                let (precision, behind) = digits(behind);
+                spec.precision = Some(precision);
+                tail = behind;
+            }
+        }
         let Some(verb) = tail.chars().next() else {
             out.push_str("%!(NOVERB)");
             rest = "";
@@ -36,13 +47,17 @@ pub(super) fn printf(format: &str, args: &[Value<'_>]) -> String {
             out.push('%');
             continue;
         }
-        match args.next() {
+        match args.get(next) {
+            None if ordered => drop(write!(out, "%!{verb}(BADINDEX)")),
             None => drop(write!(out, "%!{verb}(MISSING)")),
             Some(arg) => pad(&spec, &formatted(&spec, verb, arg), &mut out),
         }
+        next += 1;
     }
     out.push_str(rest);
-    let extra: Vec<String> = args
+    let left = args.get(next..).filter(|_| !ordered).unwrap_or_default();
+    let extra: Vec<String> = left
+        .iter()
         .map(|arg| format!("{}={}", arg.type_name(), printed(arg)))
         .collect();
     if !extra.is_empty() {
@@ -72,6 +87,12 @@ fn spec(text: &str) -> (Spec, &str) {
         rest = tail;
     }
     (spec, rest)
+}
+
+/// `[n]`: an argument by its place, from 0 here.
+fn argument_index(text: &str) -> Option<(usize, &str)> {
+    let (number, behind) = text.strip_prefix('[')?.split_once(']')?;
+    Some((number.parse::<usize>().ok()?.checked_sub(1)?, behind))
 }
 
 fn digits(text: &str) -> (usize, &str) {
@@ -111,16 +132,51 @@ fn formatted(spec: &Spec, verb: char, arg: &Value<'_>) -> String {
             signed(spec, fixed(*value, spec.precision.unwrap_or(6)))
         }
         ('e', Value::Float(value)) => signed(spec, scientific(*value, spec.precision.unwrap_or(6))),
+        ('E', Value::Float(value)) => {
+            let text = scientific(*value, spec.precision.unwrap_or(6));
+            signed(spec, upper_exponent(&text))
+        }
         ('g' | 'v', Value::Float(value)) => signed(spec, general(*value, spec.precision)),
-        ('d', Value::Int(value)) => signed(spec, value.to_string()),
-        ('x', Value::Int(value)) => signed(spec, format!("{value:x}")),
+        ('G', Value::Float(value)) => {
+            signed(spec, upper_exponent(&general(*value, spec.precision)))
+        }
+        ('d' | 'v', Value::Int(value)) => signed(spec, value.to_string()),
+        ('x' | 'X' | 'o' | 'b', Value::Int(value)) => {
+            let magnitude = value.unsigned_abs();
+            let text = match verb {
+                'x' => format!("{magnitude:x}"),
+                'X' => format!("{magnitude:X}"),
+                'o' => format!("{magnitude:o}"),
+                _ => format!("{magnitude:b}"),
+            };
+            let sign = if *value < 0 { "-" } else { "" };
+            signed(spec, format!("{sign}{text}"))
+        }
+        ('c', Value::Int(value)) => character(*value).to_string(),
+        ('q', Value::Int(value)) => format!("{:?}", character(*value)),
+        ('U', Value::Int(value)) => format!("U+{value:04X}"),
+        ('x', Value::Text(text)) => hex(text, |byte| format!("{byte:02x}")),
+        ('X', Value::Text(text)) => hex(text, |byte| format!("{byte:02X}")),
         ('s', Value::Text(text)) => cut(spec, text),
         ('q', Value::Text(text)) => format!("{:?}", cut(spec, text)),
         ('t', Value::Bool(value)) => value.to_string(),
-        ('s', Value::Labels(_) | Value::Pairs(_)) | ('v', _) => printed(arg),
+        ('s', Value::Labels(_) | Value::Pairs(_) | Value::Opaque(..)) | ('v', _) => printed(arg),
         ('e' | 'f' | 'g' | 's' | 'd', Value::Nil) => format!("%!{verb}(<nil>)"),
         _ => wrong(),
     }
+}
+
+fn upper_exponent(text: &str) -> String {
+    text.replace('e', "E")
+}
+
+fn character(code: i64) -> char {
+    let code = u32::try_from(code).ok().and_then(char::from_u32);
+    code.unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+fn hex(text: &str, byte: impl Fn(u8) -> String) -> String {
+    text.bytes().map(byte).collect()
 }
 
 fn cut(spec: &Spec, text: &str) -> String {

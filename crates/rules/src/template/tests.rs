@@ -3,13 +3,33 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Answers `up` with two elements, and `none` with nothing.
+struct Up;
+
+impl Queries for Up {
+    fn query(&mut self, text: &str) -> Result<Vec<Sample>, String> {
+        let up = |instance, zone, value| Sample {
+            labels: Labels::from_pairs([("instance", instance), ("zone", zone)]),
+            value,
+        };
+        match text {
+            "up" => Ok(vec![up("a", "z2", 2.5), up("b", "z1", 1.0)]),
+            "up{instance=\"a:9090\"}" => Ok(vec![up("a:9090", "z", 7.0)]),
+            "none" => Ok(Vec::new()),
+            _ => Err(format!("what is {text}?")),
+        }
+    }
+}
+
 /// Renders over `{instance="a:9090", job="node"}`, external label `dc="eu"`.
 fn render(text: &str, value: f64) -> String {
     let labels = Labels::from_pairs([("instance", "a:9090"), ("job", "node")]);
     let external = [("dc".to_owned(), "eu".to_owned())];
     let template =
         Template::parse(text).unwrap_or_else(|(at, why)| panic!("{text:?} at {at}: {why}"));
-    template.render(&TemplateContext::new(&labels, value).with_external_labels(&external))
+    let template = template.with_external_url(&"http://fog.example/x/y".into());
+    let context = TemplateContext::new(&labels, value).with_external_labels(&external);
+    template.render_asking(&context.at(Timestamp(90_500)), &mut Up)
 }
 
 fn check(text: &str, value: f64, expect: &str) {
@@ -168,6 +188,214 @@ fn branches_and_variables() {
     );
 }
 
+// What follows was seen on promtool 3.5.3, but for `now`, `tmpl` and `toDuration`, which are newer.
+
+#[test]
+fn queries() {
+    check(r#"{{ query "up" | first | value }}"#, 0.0, "2.5");
+    check(
+        r#"{{ len (query "up") }}{{ index (query "up") 1 | value }}"#,
+        0.0,
+        "21",
+    );
+    check(
+        r#"{{ range $i, $s := query "up" | sortByLabel "zone" }}{{ $i }}{{ $s.Labels.zone }}={{ .Value }} {{ end }}"#,
+        0.0,
+        "0z1=1 1z2=2.5 ",
+    );
+    check(
+        r#"{{ with printf "up{instance=%q}" $labels.instance | query }}{{ . | first | value | printf "%.2f" }}{{ end }}"#,
+        0.0,
+        "7.00",
+    );
+    check(
+        r#"{{ with query "none" }}yes{{ else }}no{{ end }}{{ if query "up" }}yes{{ end }}"#,
+        0.0,
+        "noyes",
+    );
+    check(
+        r#"{{ query "up" | first | label "zone" }}{{ label "x" (query "up" | first) }}"#,
+        0.0,
+        "z2",
+    );
+    check(
+        r#"{{ (query "up" | first).Labels }}{{ query "up" | first }}{{ query "up" | first | strvalue }}"#,
+        0.0,
+        "map[instance:a zone:z2]{map[instance:a zone:z2] 2.5}",
+    );
+    check(r#"{{ printf "%v" (query "none") }}"#, 0.0, "[]");
+    check(
+        r#"{{ $s := "" }}{{ range query "up" }}{{ $s = print $s .Labels.zone }}{{ end }}{{ $s }}"#,
+        0.0,
+        "z2z1",
+    );
+    check(
+        r#"{{ query "none" | first | value }}"#,
+        0.0,
+        "<error expanding template: error calling first: first() called on vector with no elements>",
+    );
+    check(
+        r#"{{ query "other" }}"#,
+        0.0,
+        "<error expanding template: error calling query: what is other?>",
+    );
+}
+
+#[test]
+fn ranges() {
+    check(
+        "{{ range $k, $v := $labels }}{{ $k }}={{ $v }},{{ end }}{{ range .Labels }}{{ . }};{{ end }}",
+        0.0,
+        "instance=a:9090,job=node,a:9090;node;",
+    );
+    check("{{ range $externalLabels }}{{ . }}{{ end }}", 0.0, "eu");
+    check(
+        r#"{{ range query "none" }}x{{ else }}empty{{ end }}"#,
+        0.0,
+        "empty",
+    );
+    let flow = |word: &str| {
+        format!(
+            r#"{{{{ range query "up" }}}}{{{{ if eq .Labels.zone "z2" }}}}{{{{ {word} }}}}{{{{ end }}}}{{{{ .Labels.zone }}}}{{{{ end }}}}|"#
+        )
+    };
+    check(&flow("break"), 0.0, "|");
+    check(&flow("continue"), 0.0, "z1|");
+    check("{{ range 3 }}{{ . }}{{ end }}", 0.0, "012");
+    check(
+        r#"{{ range $k, $v := args "a" "b" }}{{ $k }}{{ $v }}{{ end }}"#,
+        0.0,
+        "arg0aarg1b",
+    );
+    check(
+        "{{ range $value }}{{ end }}",
+        1.5,
+        "<error expanding template: range can't iterate over 1.5>",
+    );
+}
+
+#[test]
+fn templates_in_templates() {
+    check(
+        r#"{{ define "x" }}<{{ . }}>{{ end }}{{ template "x" "a" }}{{ template "x" 5 }}{{ template "x" }}"#,
+        0.0,
+        "<a><5><<no value>>",
+    );
+    check(
+        r#"{{ define "y" }}{{ .arg0 }}-{{ .arg1 }}-{{ .arg2 }}{{ end }}{{ template "y" (args 1 "b") }}"#,
+        0.0,
+        "1-b-<no value>",
+    );
+    check(
+        r#"{{ block "z" $labels }}{{ .job }}{{ end }}{{ template "z" . }}"#,
+        0.0,
+        "<error expanding template: can't evaluate field job>",
+    );
+    check(
+        r#"{{ define "x" }}{{ . }}!{{ end }}{{ tmpl "x" "dyn" | toUpper }}"#,
+        0.0,
+        "DYN!",
+    );
+    check(
+        r#"{{ define "x" }}{{ template "x" . }}{{ end }}{{ template "x" 1 }}"#,
+        0.0,
+        "<error expanding template: exceeded maximum template depth>",
+    );
+    check(
+        r#"{{ args 1 "b" 2.5 }}"#,
+        0.0,
+        "map[arg0:1 arg1:b arg2:2.5]",
+    );
+}
+
+#[test]
+fn more_functions() {
+    check(
+        "{{ externalURL }} {{ $externalURL }} {{ .ExternalURL }} {{ pathPrefix }} {{ printf \"%s!\" externalURL }}",
+        0.0,
+        "http://fog.example/x/y http://fog.example/x/y http://fog.example/x/y /x/y http://fog.example/x/y!",
+    );
+    check(
+        r#"{{ graphLink "up{a='b c'} > 1" }} {{ tableLink "up" }}"#,
+        0.0,
+        "/graph?g0.expr=up%7Ba%3D%27b+c%27%7D+%3E+1&g0.tab=0 /graph?g0.expr=up&g0.tab=1",
+    );
+    check(
+        r#"{{ safeHtml "<b>" }}{{ html "<a href='x'>&" }} {{ urlquery "a b&c=d/é" 1 }}"#,
+        0.0,
+        "<b>&lt;a href=&#39;x&#39;&gt;&amp; a+b%26c%3Dd%2F%C3%A91",
+    );
+    check(
+        r#"{{ 1435065584.128 | toTime }}|{{ toTime "0" }}|{{ now }}"#,
+        0.0,
+        "2015-06-23 13:19:44.128 +0000 UTC|1970-01-01 00:00:00 +0000 UTC|90.5",
+    );
+    check(
+        "{{ toDuration 90.5 }} {{ toDuration 3661 }} {{ toDuration 0.0015 }} {{ toDuration 0 }} {{ -0.25 | toDuration }}",
+        0.0,
+        "1m30.5s 1h1m1s 1.5ms 0s -250ms",
+    );
+    check(
+        r#"{{ parseDuration "1h30m" }} {{ parseDuration "1d" | humanizeDuration }}"#,
+        0.0,
+        "5400 1d 0h 0m 0s",
+    );
+    check(
+        r#"{{ parseDuration "5x" }}"#,
+        0.0,
+        "<error expanding template: error calling parseDuration: unknown unit \"x\" in duration \"5x\">",
+    );
+    check(
+        r#"{{ stripPort "a.b:80" }} {{ stripPort "[::1]:80" }} {{ stripPort "a:b:c" }} {{ stripDomain "a.b.c:80" }} {{ stripDomain "1.2.3.4:80" }} {{ stripDomain "x.y" }}"#,
+        0.0,
+        "a.b ::1 a:b:c a:80 1.2.3.4:80 x",
+    );
+    check(
+        r#"{{ slice "abcdef" 1 3 }}{{ slice "abc" 1 }}{{ index "abc" 1 }} {{ 'a' }}"#,
+        0.0,
+        "bcbc98 97",
+    );
+    check(
+        r#"{{ and 1 0 "x" }} {{ or 0 "" "x" }} {{ and false (query "none" | first) }} {{ eq 1 1 | not }}"#,
+        0.0,
+        "0 x false false",
+    );
+    check(
+        r#"{{ title "a.b a:b it's a_b 1ab a..b a,b wOrld-foo" }}"#,
+        0.0,
+        "A.b A:b It's A_b 1Ab A..B A,B WOrld-Foo",
+    );
+    check(
+        r#"{{ printf "%X|%o|%b|%c|%U|%x" 255 8 5 65 65 -255 }} {{ printf "%[2]s %[1]s" "a" "b" }} {{ printf "%E %G %x" 1.5 1.5e-7 "hi" }}"#,
+        0.0,
+        "FF|10|101|A|U+0041|-ff b a 1.500000E+00 1.5E-07 6869",
+    );
+}
+
+#[test]
+fn what_a_text_depends_on() {
+    let check = |text: &str, value: bool, time: bool| {
+        let template = Template::parse(text).unwrap();
+        assert_eq!(
+            (template.sees_value(), template.sees_time()),
+            (value, time),
+            "{text}"
+        );
+    };
+    check("value", false, false);
+    check("{{ $labels.value }}", false, false);
+    check("{{ if true }}{{ .Value }}{{ end }}", true, false);
+    check("{{ $value | humanize }}", true, false);
+    check("{{ . }}", true, false);
+    check(
+        "{{ define `x` }}{{ .Value }}{{ end }}{{ template `x` . }}",
+        true,
+        false,
+    );
+    check("{{ now }}", false, true);
+    check("{{ query `up` | len }}", false, true);
+}
+
 #[test]
 fn failures_at_run_time_read_as_prometheus_says_them() {
     check(
@@ -193,7 +421,7 @@ fn failures_at_load_have_a_place() {
     check(
         "{{ humanise $value }}",
         3,
-        "there is no function `humanise`",
+        "there is no function `humanise` (did you mean `humanize`?)",
     );
     check("{{ humanize }}", 3, "`humanize` takes 1 arguments, not 0");
     check("{{ if $value }}a", 0, "this block has no `end`");
@@ -201,14 +429,32 @@ fn failures_at_load_have_a_place() {
     check("{{ \"a }}", 3, "this text has no closing quote");
     check("{{ $value | 3 }}", 12, "only a function may follow `|`");
     check(
-        "{{ range $labels }}{{ end }}",
+        "{{ query $labels.q }}",
         3,
-        "`range` is not supported in a template",
+        "a `query` of which nothing is written out is not supported in a template",
     );
     check(
-        "{{ query \"up\" }}",
+        "{{ js \"a\" }}",
         3,
-        "the function `query` is not supported in a template",
+        "the function `js` is not supported in a template",
+    );
+    check("{{ break }}", 3, "`break` outside of a `range`");
+    check("{{ template \"x\" }}", 12, "there is no template \"x\"");
+    check(
+        "{{ define x }}{{ end }}",
+        10,
+        "a template's name must be a quoted text",
+    );
+    check("{{ range $labels }}a", 0, "this block has no `end`");
+    check(
+        "{{ define \"x\" }}{{ $value }}{{ end }}",
+        19,
+        "there is no variable `$value`",
+    );
+    check(
+        "{{ if 1 }}{{ define \"x\" }}{{ end }}{{ end }}",
+        10,
+        "`define` inside of a block",
     );
     check(
         r#"{{ match "(" "a" }}"#,

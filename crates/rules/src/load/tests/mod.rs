@@ -76,7 +76,10 @@ fn a_prometheus_group() {
         (node.sources.as_slice(), node.rules[1].line),
         (&["metrics".to_owned()][..], 12)
     );
-    assert_eq!(node.records().collect::<Vec<_>>(), ["job:up:sum"]);
+    assert_eq!(
+        node.records().collect::<Vec<_>>(),
+        ["job:up:sum", "ALERTS", "ALERTS_FOR_STATE"]
+    );
     let down = &node.rules[1];
     assert_eq!((&*down.name, &*down.text), ("Down", "up == 0"));
     assert!(matches!(
@@ -175,7 +178,7 @@ error[promql-syntax]: there is no function `rat`
   |         ^^^
   |
   = help: did you mean `rate`?
-error[template]: `summary`: there is no function `humanise`
+error[template]: `summary`: there is no function `humanise` (did you mean `humanize`?)
   --> rules/a.yml:12:12
    |
 12 |         {{ humanise $value }}
@@ -255,6 +258,42 @@ error[not-a-rule-file]: this is a Kubernetes resource, not a rule file
 }
 
 #[test]
+fn what_templates_ask_is_read() {
+    let check = |text: &str, expect: &[&str]| {
+        let yaml = group(&format!(
+            "  - alert: A\n    expr: up == 0\n    annotations:\n      summary: '{text}'\n"
+        ));
+        let (rules, diagnostics) = loaded(&yaml);
+        assert_eq!(diagnostics, [], "{text}");
+        let group = &rules.groups[0];
+        let selectors = group.selectors().skip(1).map(|selector| {
+            let matchers = selector.matchers.iter();
+            let matchers = matchers.map(|m| format!("{}{:?}{}", m.name, m.op, m.value));
+            matchers.collect::<Vec<_>>().join(",")
+        });
+        assert_eq!(selectors.collect::<Vec<_>>(), expect, "{text}");
+        assert_eq!(group.rules[0].queries.len(), expect.len());
+    };
+    check(
+        "{{ query \"m{a=\\\"b\\\"}\" }}",
+        &["__name__Equalm,aEqualb"],
+    );
+    check(
+        "{{ with printf `rate(m{a=\"%s\",b=\"c\"}[%d]) > %f` $labels.a | query }}{{ . }}{{ end }}",
+        &["__name__Equalm,bEqualc"],
+    );
+    check(
+        "{{ $q := printf `m{a=%q}` .Value }}{{ range query $q }}{{ . }}{{ end }}",
+        &["__name__Equalm"],
+    );
+    check(
+        "{{ define `x` }}{{ query (print `m{a=\"` . `\"}`) }}{{ end }}{{ template `x` 1 }}",
+        &["__name__Equalm"],
+    );
+    check("{{ `m` | query | first | value }}", &["__name__Equalm"]);
+}
+
+#[test]
 fn labels_and_templates() {
     let yaml = group(
         "  - alert: A
@@ -262,10 +301,10 @@ fn labels_and_templates() {
     labels: {1a: x, '': y, __name__: y, alertname: z}
   - alert: B
     expr: up == 0
-    annotations: {summary: '{{ query \"up\" | first | value }}'}
+    annotations: {summary: '{{ query $labels.q | first | value }}'}
   - alert: C
     expr: up == 0
-    labels: {summary: '{{ query \"up\" }}'}
+    labels: {summary: '{{ query \"sum(\" }}'}
 ",
     );
     assert_snapshot!(told(&yaml), @r#"
@@ -294,17 +333,17 @@ warning[label-name]: `alertname` is always the rule's name; this label has no ef
   |
 6 |     labels: {1a: x, '': y, __name__: y, alertname: z}
   |                                         ^^^^^^^^^
-warning[template]: `summary`: the function `query` is not supported in a template
+warning[template]: `summary`: a `query` of which nothing is written out is not supported in a template
  --> rules/a.yml:9:32
   |
-9 |     annotations: {summary: '{{ query "up" | first | value }}'}
+9 |     annotations: {summary: '{{ query $labels.q | first | value }}'}
   |                                ^^^^^
   |
   = help: the alert works, and this annotation says so in place of its text
-error[template]: `summary`: the function `query` is not supported in a template
+error[template]: `summary`: this query is wrong: `(` is not closed
   --> rules/a.yml:12:27
    |
-12 |     labels: {summary: '{{ query "up" }}'}
+12 |     labels: {summary: '{{ query "sum(" }}'}
    |                           ^^^^^
 "#);
 }
