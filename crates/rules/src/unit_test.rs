@@ -431,6 +431,20 @@ mod tests {
         check("yesterday", None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn never_panics(
+            text in "(\\{|\\}|\"|'|,|:|=| |\\n|\\n  - |up|é|x|_|stale|[0-9+-]|\\\\){0,24}",
+        ) {
+            drop(notation::whole_series(&text));
+            drop(notation::values(&text));
+            for key in ["series", "values"] {
+                let file = format!("tests:\n- input_series:\n  - {key}: {text}\n");
+                TestFile::load(&Source::new("t.yml", file));
+            }
+        }
+    }
+
     #[test]
     fn problems_have_their_places() {
         let check = |text: &str, line: u32, column: u32, words: &str| {

@@ -68,6 +68,14 @@ impl Core {
             signals.clear();
             if state.next_tick > state.replay_until {
                 state.reconcile(plan);
+                // Others must see the alerts as the log has them.
+                for rule in &mut state.rules {
+                    if let Memory::Alert { alerts, shown, .. } = &mut rule.memory {
+                        shown.take(&catalog, alerts, |labels, value| {
+                            self.recorded.record(group, labels, at, value);
+                        });
+                    }
+                }
             }
         }
         signals

@@ -11,7 +11,7 @@ use foghorn_model::{Labels, Matcher, Timestamp};
 use foghorn_rules::plan::{LOOKBACK_MS, Leaf, LeafId, LogFunc, RangeFunc, Read};
 
 use super::Shard;
-use crate::catalog::{GroupIndex, ReadId};
+use crate::catalog::{GroupIndex, RECORDED, ReadId};
 use crate::promql::range::{asked, range_value_at, summed_value};
 use crate::series::{PartitionRank, Series, Span, Total};
 use crate::vector::{Element, Point, Vector};
@@ -77,12 +77,16 @@ impl Shard {
                 .filter(|series| all_match(matchers, &series.labels))
         };
         let mut members = members.iter().filter_map(seen).peekable();
-        while let Some(series) = members.next() {
+        while let Some(mut series) = members.next() {
             // Series of several sources with the same labels are one to a group that reads them all.
             let mut merged: Option<Series> = None;
-            while let Some(twin) =
-                members.next_if(|next| next.source != series.source && next.labels == series.labels)
-            {
+            while let Some(twin) = members.next_if(|next| next.labels == series.labels) {
+                if twin.source == RECORDED {
+                    if self.stands(twin, series, group, tick, end) {
+                        series = twin;
+                    }
+                    continue;
+                }
                 merged
                     .get_or_insert_with(|| series.clone())
                     .merge(twin, group, |a, b| self.is_lower(a, b));
@@ -114,6 +118,29 @@ impl Shard {
         }
         self.scratch = scratch;
         vector
+    }
+
+    /// Of two series with the same labels that two groups record one stands: the one that goes on,
+    /// then the one with the newer sample, then the later group's.
+    fn stands(
+        &self,
+        twin: &Series,
+        other: &Series,
+        group: GroupIndex,
+        tick: Timestamp,
+        end: i64,
+    ) -> bool {
+        let rank = |series: &Series| {
+            let span = Span {
+                start: i64::MIN,
+                end: self.heard_until(series, group, tick).min(end),
+            };
+            let lower = |a: PartitionRank, b: PartitionRank| self.is_lower(a, b);
+            let newest = series.newest(span, tick, || Total::Nobodys, lower, &mut Vec::new());
+            let newest = newest.map(|point| (!foghorn_model::is_stale(point.v), point.t));
+            (newest, series.recorder())
+        };
+        rank(twin) > rank(other)
     }
 
     fn is_lower(&self, a: PartitionRank, b: PartitionRank) -> bool {

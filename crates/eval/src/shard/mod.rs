@@ -62,7 +62,8 @@ pub struct Shard {
     catalog: Arc<Catalog>,
     series: Vec<Option<Series>>,
     free: Vec<u32>,
-    /// Slots by what makes a series: labels, the log read that its records pass, and its source.
+    /// Slots by what makes a series: labels, the log read that its records pass, its source, and the
+    /// group that records it.
     by_identity: HashTable<u32>,
     sets: ReadSets,
     /// Per intake: its numbers' slots.
@@ -229,7 +230,7 @@ impl Shard {
     }
 
     fn bear(&mut self, intake: u16, birth: Birth) {
-        let slot = match self.find(&birth.labels, birth.holds, birth.source) {
+        let slot = match self.find(&birth.labels, birth.holds, birth.source, None) {
             Some(slot) => slot,
             None => self.create(birth.labels, birth.holds, birth.source, None),
         };
@@ -252,12 +253,19 @@ impl Shard {
         })
     }
 
-    /// The slot of a series.
-    fn find(&self, labels: &Labels, holds: Holds, source: u16) -> Option<u32> {
+    /// The slot of a series. What a group recorded that is gone belongs to whoever goes on with it.
+    fn find(
+        &self,
+        labels: &Labels,
+        holds: Holds,
+        source: u16,
+        recorder: Option<GroupIndex>,
+    ) -> Option<u32> {
         let fingerprint = labels.fingerprint();
         let is_it = |slot: &u32| {
             self.series[*slot as usize].as_ref().is_some_and(|series| {
                 series.source == source
+                    && (series.recorder().is_none() || series.recorder() == recorder)
                     && series.labels.fingerprint() == fingerprint
                     && self.holds(series).and_then(record_read) == record_read(holds)
             })
@@ -343,7 +351,7 @@ impl Shard {
     /// nobody reads only the last sample is kept, for counting.
     pub fn record(&mut self, recorder: GroupIndex, labels: &Labels, at: Timestamp, value: f64) {
         let holds = Holds::Samples(SeriesKind::Absolute);
-        let slot = match self.find(labels, holds, RECORDED) {
+        let slot = match self.find(labels, holds, RECORDED, Some(recorder)) {
             Some(slot) => slot,
             None => self.create(labels.clone(), holds, RECORDED, Some(recorder)),
         };

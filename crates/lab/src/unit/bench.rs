@@ -67,8 +67,9 @@ impl<'a> Bench<'a> {
         }
         for group in &mut rules.groups {
             let group = Arc::make_mut(group);
-            // As promtool does, whatever the group itself says.
-            (group.interval_ms, group.slot_ms) = (interval_ms, 0);
+            // As promtool does, whatever the group itself says: from the beginning on.
+            let slot_ms = test.start.ms().rem_euclid(interval_ms);
+            (group.interval_ms, group.slot_ms) = (interval_ms, slot_ms);
         }
         let place = |group: &Arc<Group>| {
             let named = file.group_eval_order.iter();

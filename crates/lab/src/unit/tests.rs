@@ -79,6 +79,13 @@ fn the_last_bit_may_be_fuzzy() {
 }
 
 #[test]
+fn time_begins_where_the_test_says() {
+    let test = "tests:\n- interval: 1m\n  start_timestamp: 2026-01-02T03:04:05.5Z\n  input_series: [{series: 'up{instance=\"a\"}', values: 1 0x10}]\n  alert_rule_test:\n  - {eval_time: 2m, alertname: Down}\n  - {eval_time: 3m, alertname: Down, exp_alerts: [{exp_labels: {instance: a, severity: page}, exp_annotations: {summary: a down}}]}\n  promql_expr_test:\n  - {expr: time(), eval_time: 1m, exp_samples: [{value: 1767323105.5}]}\n  - {expr: timestamp(up), eval_time: 90s, exp_samples: [{labels: '{instance=\"a\"}', value: 1767323105.5}]}\n";
+    let cases = run_with(test, RULES, &Options::default());
+    assert_eq!(cases[0].failures, Vec::<String>::new());
+}
+
+#[test]
 fn groups_in_the_order_asked_for() {
     let test = |order: &str| {
         let text = format!(

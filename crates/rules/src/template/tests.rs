@@ -466,9 +466,9 @@ fn failures_at_load_have_a_place() {
 
 proptest! {
     #[test]
-    fn never_panics(text in "(\\{\\{|\\}\\}|-| |\\$labels|\\.a|\\$value|if|else|end|with|printf|\"%[sdvfq5.]\"|[|()]|:=|[0-9é]){0,24}") {
+    fn never_panics(text in "(\\{\\{ ?|\\}\\}|-| |\\$labels|\\.a|\\$value|if|else|end|with|range|define|template|break|query|first|args|index|slice|\"x\"|\"up\"|printf|\"%(\\[[0-3]\\])?[sdvfq5.]\"|[|()]|:=|[0-9é]){0,24}") {
         if let Ok(template) = Template::parse(&text) {
-            template.render(&TemplateContext::new(&Labels::empty(), 1.0));
+            template.render_asking(&TemplateContext::new(&Labels::empty(), 1.0), &mut Up);
         }
     }
 }

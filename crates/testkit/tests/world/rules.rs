@@ -84,8 +84,15 @@ groups:
 "#;
 
 /// Instant reads, which look back over five minutes, beside the rest; totals of delta sums.
-pub(crate) const INSTANTS: &str = r"
+pub(crate) const INSTANTS: &str = r#"
 groups:
+- name: reads alerts that come later
+  interval: 5s
+  rules:
+  - alert: Firing
+    expr: count by (alertname) (ALERTS{alertname!="Firing", alertstate="firing"}) * 997 % 2 > 0
+  - alert: Since
+    expr: sum by (alertname) (ALERTS_FOR_STATE{alertname!~"Firing|Since"}) % 20 > 9
 - name: forward
   interval: 10s
   rules:
@@ -121,7 +128,17 @@ groups:
   rules:
   - alert: Sum
     expr: sum by (zone) (temp) * 997 % 2 > 1
-";
+- name: asks
+  interval: 10s
+  rules:
+  - alert: Asks
+    expr: count by (zone) (temp) > 0
+    labels:
+      firing: '{{ query "count(ALERTS)" | len }}'
+    annotations:
+      temps: '{{ range printf "temp{zone=%q}" $labels.zone | query }}{{ .Value }} {{ end }}'
+      rate: '{{ with query "job:requests:rate" }}{{ . | first | value }}{{ end }}'
+"#;
 
 /// Totals of delta sums are the rule groups' own.
 pub(crate) const TOTALS: &str = r"

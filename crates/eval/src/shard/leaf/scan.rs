@@ -6,7 +6,7 @@ use foghorn_model::{Labels, Timestamp, is_stale};
 use foghorn_rules::plan::LOOKBACK_MS;
 
 use super::{View, grid, is_difference, log_value};
-use crate::catalog::{Catalog, GroupIndex};
+use crate::catalog::{Catalog, GroupIndex, RECORDED};
 use crate::columns::{ABSENT, Dense, Scan, Scanned};
 use crate::promql::range::{asked, range_value_at, summed_value};
 use crate::series::{PartitionRank, Series, Span};
@@ -94,12 +94,18 @@ impl Walk<'_> {
             visible.then_some((*slot, series))
         };
         let mut members = members.iter().enumerate().filter_map(seen).peekable();
-        while let Some((slot, series)) = members.next() {
+        while let Some((mut slot, mut series)) = members.next() {
             // Series of several sources with the same labels are one to a group that reads them all.
             let mut merged: Option<Series> = None;
-            while let Some((_, twin)) = members
-                .next_if(|(_, next)| next.source != series.source && next.labels == series.labels)
+            while let Some((its, twin)) = members.next_if(|(_, next)| next.labels == series.labels)
             {
+                if twin.source == RECORDED {
+                    let (group, tick) = (self.group, self.tick);
+                    if self.shard.stands(twin, series, group, tick, self.end) {
+                        (slot, series) = (its, twin);
+                    }
+                    continue;
+                }
                 merged
                     .get_or_insert_with(|| series.clone())
                     .merge(twin, self.group, |a, b| self.shard.is_lower(a, b));
