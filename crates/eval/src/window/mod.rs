@@ -118,7 +118,9 @@ impl Window {
     fn seal(&mut self) {
         let mut full = std::mem::take(&mut self.open);
         full.seal();
-        self.sealed.get_or_insert_default().push(full);
+        let sealed = self.sealed.get_or_insert_default();
+        sealed.push(full);
+        sealed.open_changed();
     }
 
     /// Takes the points from the chunk on that holds the first at or after `t`, in place of what the
@@ -139,6 +141,7 @@ impl Window {
         }
         // Its room is used again.
         self.open.clear();
+        self.open_changed();
         self.len()
     }
 
@@ -153,6 +156,7 @@ impl Window {
                 rest = more;
             }
             self.open.pack(rest, (rest.len() / 4).max(4));
+            self.open_changed();
         } else {
             rest.iter().for_each(|point| self.push(*point));
         }
@@ -223,6 +227,14 @@ impl Window {
         if let Some(rest) = self.open.edit(|points| change(points, at)) {
             let full = std::mem::replace(&mut self.open, rest);
             self.sealed.get_or_insert_default().push(full);
+        }
+        self.open_changed();
+    }
+
+    /// The open chunk is another one, or has other points.
+    fn open_changed(&self) {
+        if let Some(sealed) = &self.sealed {
+            sealed.open_changed();
         }
     }
 

@@ -1,8 +1,6 @@
 //! Alerts that were expected and alerts that there are, as one coloured text of JSON: what is
 //! missing in red, what is too much in green, what is another in yellow.
 
-use std::fmt::Write;
-
 use foghorn_model::Labels;
 
 use super::told::quote;
