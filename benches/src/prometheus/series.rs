@@ -153,7 +153,7 @@ mod tests {
         let first = &of("a_total")[0];
         assert_eq!(
             ["job", "code", "mode", "x", "pod"].map(|name| first.value(name)),
-            ["j", "404", "some", "some", "pod-0"]
+            ["j", "5..", "some", "some", "pod-0"]
         );
         assert_eq!(of("b")[3].value("phase"), "Pending");
     }
