@@ -257,7 +257,11 @@ fn refusals_point_at_their_cause() {
         "rate",
         "expected type matrix in call to function `rate`, got vector",
     );
-    check("x + sin(y)", "sin", "not supported: the function `sin`");
+    check(
+        "x + histogram_avg(y)",
+        "histogram_avg",
+        "not supported: the function `histogram_avg`",
+    );
     check(
         "x @ start()",
         "@",

@@ -161,7 +161,7 @@ fn problems_point_into_block_scalars() {
         "  - alert: A
     expr: |
       sum(
-        rat(x[5m])
+        rte(x[5m])
       ) > 1
     annotations:
       summary: >-
@@ -171,10 +171,10 @@ fn problems_point_into_block_scalars() {
     );
     assert_snapshot!(told(&yaml), @r#"
 group g: 
-error[promql-syntax]: there is no function `rat`
+error[promql-syntax]: there is no function `rte`
  --> rules/a.yml:7:9
   |
-7 |         rat(x[5m])
+7 |         rte(x[5m])
   |         ^^^
   |
   = help: did you mean `rate`?
