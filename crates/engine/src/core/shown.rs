@@ -12,6 +12,11 @@ use foghorn_rules::plan::ALERT_SERIES;
 pub(super) struct Shown(Vec<Labels>);
 
 impl Shown {
+    /// Whether none showed at the last tick.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Calls `write` for each sample of the alerts as they are, and for the staleness marker of each
     /// series that ended, in label order.
     pub(super) fn take(

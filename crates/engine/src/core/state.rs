@@ -61,7 +61,11 @@ impl Memory {
     pub(super) fn is_idle(&self) -> bool {
         match self {
             Self::Record(recording) => recording.is_empty(),
-            Self::Alert { alerts, bank, .. } => bank.is_none() && alerts.is_idle(),
+            Self::Alert {
+                alerts,
+                bank,
+                shown,
+            } => bank.is_none() && alerts.is_idle() && shown.is_empty(),
             Self::Match(_) => false,
         }
     }
