@@ -321,18 +321,8 @@ impl Catalog {
             .flat_map(|(g, group)| (0..group.rules.len()).map(move |r| (g, r)));
         let mut known = BTreeMap::new();
         let reaches = rules.map(|(g, r)| {
-            let state = match &groups[g].rules[r].kind {
-                RuleKind::Record { .. } => 0,
-                RuleKind::Alert {
-                    for_ms,
-                    keep_firing_ms,
-                    ..
-                } => for_ms + keep_firing_ms,
-                RuleKind::Match {
-                    resolve_after_ms, ..
-                } => *resolve_after_ms,
-            };
-            self.rule_reach_ms((g, r), &mut known).saturating_add(state)
+            self.rule_reach_ms((g, r), &mut known)
+                .saturating_add(state_ms(&groups[g].rules[r].kind))
         });
         let longest = reaches.max().unwrap_or(0);
         longest.saturating_add(
@@ -379,8 +369,10 @@ impl Catalog {
             });
             let further: Vec<_> = further.collect();
             let further = further.into_iter().map(|(g, r)| {
+                let recorder = &self.rules.groups[g];
                 self.rule_reach_ms((g, r), known)
-                    .saturating_add(self.rules.groups[g].interval_ms)
+                    .saturating_add(state_ms(&recorder.rules[r].kind))
+                    .saturating_add(recorder.interval_ms)
             });
             longest = own.saturating_add(further.max().unwrap_or(0)).max(longest);
         }
@@ -397,6 +389,21 @@ impl Catalog {
             .map(|(group, reach)| next_tick(*group) - *reach)
             .min()
             .unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// How long what a rule remembers may go back beyond what it reads, in milliseconds.
+fn state_ms(kind: &RuleKind) -> i64 {
+    match kind {
+        RuleKind::Record { .. } => 0,
+        RuleKind::Alert {
+            for_ms,
+            keep_firing_ms,
+            ..
+        } => for_ms + keep_firing_ms,
+        RuleKind::Match {
+            resolve_after_ms, ..
+        } => *resolve_after_ms,
     }
 }
 
@@ -457,4 +464,31 @@ fn leaf_reach(group: &Group) -> Vec<i64> {
         }
     }
     reach
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_rules::{LoadOptions, Source, load};
+
+    use super::*;
+
+    /// How far back a restart reads under some rules, in minutes.
+    fn check(rules: &str, minutes: i64) {
+        let text = format!("groups:\n  - name: g\n    interval: 1m\n    rules:\n{rules}");
+        let (rules, problems) = load(&[Source::new("t.yaml", &text)], &LoadOptions::default());
+        assert_eq!(problems, []);
+        let reach = Catalog::new(rules).longest_reach_ms();
+        assert_eq!(reach, minutes * 60_000, "{text}");
+    }
+
+    #[test]
+    fn a_restart_reads_back_what_rules_remember() {
+        let down =
+            "      - alert: Down\n        expr: max_over_time(up[10m]) == 0\n        for: 30m\n";
+        // An interval, since ticks lie that far apart.
+        check(down, 10 + 30 + 1);
+        // Who reads an hour of its alerts needs each of them in its state.
+        let read = "      - record: r\n        expr: count_over_time(ALERTS{alertstate=\"firing\"}[60m])\n";
+        check(&format!("{down}{read}"), 60 + (10 + 30 + 1) + 1);
+    }
 }

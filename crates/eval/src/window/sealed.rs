@@ -240,12 +240,9 @@ impl Sealed {
             if !whole.chunk.is_empty() {
                 break;
             }
-            if let (Some(oldest), Some(next)) = (self.chunks.pop_front(), self.chunks.front()) {
+            if let (Some(oldest), Some(newest)) = (self.chunks.pop_front(), self.chunks.back()) {
                 // The step into the next chunk is the next one's, and stays while that does.
-                let kept = self.chunks.back().map_or(0, |newest| {
-                    newest.through.resets.wrapping_sub(oldest.through.resets) as usize
-                });
-                debug_assert!(next.through.numbers >= oldest.through.numbers);
+                let kept = newest.through.resets.wrapping_sub(oldest.through.resets) as usize;
                 self.lost.drain(..self.lost.len() - kept);
             }
         }
