@@ -46,9 +46,12 @@ impl Backlog for OutboxBacklog {
 
     fn save(&self) -> Result<(), String> {
         let _saving = lock(&self.saving);
-        let unsaved = lock(&self.outbox).take_unsaved();
-        unsaved
-            .and_then(|unsaved| unsaved.write())
-            .map_err(|error| error.to_string())
+        let unsaved = lock(&self.outbox)
+            .take_unsaved()
+            .map_err(|error| error.to_string())?;
+        unsaved.write().map_err(|error| {
+            lock(&self.outbox).not_saved(&unsaved);
+            error.to_string()
+        })
     }
 }

@@ -112,8 +112,6 @@ impl BrainLoop {
             }
         }
         self.log.sync()?;
-        let unsaved = lock(&self.outbox).take_unsaved()?;
-        unsaved.write()?;
         match lock(&self.hub.failure).take() {
             Some(why) => Err(LiveError::Thread(why)),
             None => Ok(()),

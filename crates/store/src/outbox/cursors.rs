@@ -82,6 +82,11 @@ impl Cursors {
         }
     }
 
+    /// The file could not be written.
+    pub(super) fn not_saved(&mut self) {
+        self.unsaved = true;
+    }
+
     /// The file as it should be, where something changed since this was last asked.
     pub(super) fn take_unsaved(&mut self) -> Result<Option<CursorsFile>, StoreError> {
         let Some(path) = self.path.as_ref().filter(|_| self.unsaved) else {

@@ -232,6 +232,14 @@ impl Outbox {
         Ok(Unsaved { log, cursors })
     }
 
+    /// What was taken could not be written: it is to be written still.
+    pub fn not_saved(&mut self, unsaved: &Unsaved) {
+        self.unsynced |= unsaved.log.is_some();
+        if unsaved.cursors.is_some() {
+            self.cursors.not_saved();
+        }
+    }
+
     /// Rewrites the file with what is still needed.
     ///
     /// # Errors

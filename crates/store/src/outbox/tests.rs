@@ -70,6 +70,24 @@ fn what_was_saved_needs_no_saving() {
 }
 
 #[test]
+fn what_could_not_be_saved_is_saved_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outbox = opened(dir.path(), &["kafka"]);
+    say(&mut outbox, &[(1, 1), (2, 1)]);
+    outbox.delivered("kafka", 1);
+    // A folder stands where the new file would be written.
+    let new = dir.path().join("outbox.tmp");
+    fs::create_dir(&new).unwrap();
+    let unsaved = outbox.take_unsaved().unwrap();
+    assert!(unsaved.write().is_err());
+    outbox.not_saved(&unsaved);
+    fs::remove_dir(&new).unwrap();
+    saved(&mut outbox);
+    drop(outbox);
+    check(&opened(dir.path(), &["kafka"]), "kafka", &[(2, 1)]);
+}
+
+#[test]
 fn each_sink_has_its_own_pace_and_a_dead_one_holds_only_itself_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut outbox = opened(dir.path(), &["kafka", "pager"]);
