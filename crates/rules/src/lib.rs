@@ -6,6 +6,7 @@
 mod changes;
 pub mod diagnostic;
 pub mod duration;
+mod go_text;
 mod load;
 pub mod logql;
 pub mod notation;

@@ -7,6 +7,8 @@ use foghorn_model::labels::NAME;
 use foghorn_model::{Labels, LabelsBuilder, STALE_NAN};
 use thiserror::Error;
 
+use crate::go_text::escaped;
+
 /// A line stands for at most so many values.
 const MAX_VALUES: usize = 10_000_000;
 
@@ -110,40 +112,12 @@ pub fn quoted(text: &str) -> Option<(String, &str)> {
     let mut chars = text.char_indices().skip(1);
     while let Some((i, c)) = chars.next() {
         match c {
-            '\\' if quote != '`' => {
-                let (_, code) = chars.next()?;
-                let digits = match code {
-                    'x' => 2,
-                    'u' => 4,
-                    'U' => 8,
-                    _ => 0,
-                };
-                if digits > 0 {
-                    let code: String = chars.by_ref().take(digits).map(|(_, c)| c).collect();
-                    value.push(char::from_u32(u32::from_str_radix(&code, 16).ok()?)?);
-                } else {
-                    value.push(escape(code)?);
-                }
-            }
+            '\\' if quote != '`' => value.push(escaped(&mut chars).ok()?),
             c if c == quote => return Some((value, &text[i + 1..])),
             c => value.push(c),
         }
     }
     None
-}
-
-fn escape(code: char) -> Option<char> {
-    Some(match code {
-        'n' => '\n',
-        't' => '\t',
-        'r' => '\r',
-        'a' => '\u{7}',
-        'b' => '\u{8}',
-        'f' => '\u{c}',
-        'v' => '\u{b}',
-        '\\' | '"' | '\'' => code,
-        _ => return None,
-    })
 }
 
 /// A number as Go reads it.

@@ -1,6 +1,7 @@
 //! Words inside of an action's braces.
 
 use super::TemplateError;
+use crate::go_text::{BadEscape, escaped};
 
 /// A word, and where it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,41 +150,18 @@ fn quoted(rest: &str, quote: char, at: usize) -> Result<(Kind, usize), TemplateE
         match c {
             c if c == quote => return Ok((Kind::Text(text), i + 1)),
             '\n' => break,
-            '\\' => {
-                let Some((_, code)) = chars.next() else { break };
-                let digits = match code {
-                    'x' => 2,
-                    'u' => 4,
-                    'U' => 8,
-                    _ => 0,
-                };
-                if digits > 0 {
-                    let code: String = chars.by_ref().take(digits).map(|(_, c)| c).collect();
-                    let read = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
-                    text.push(read.ok_or_else(|| error(at + i, "an escape that is no character"))?);
-                } else {
-                    text.push(
-                        escape(code)
-                            .ok_or_else(|| error(at + i, format!("unknown escape `\\{code}`")))?,
-                    );
+            '\\' => match escaped(&mut chars) {
+                Ok(c) => text.push(c),
+                Err(BadEscape::End) => break,
+                Err(BadEscape::Unknown(code)) => {
+                    return Err(error(at + i, format!("unknown escape `\\{code}`")));
                 }
-            }
+                Err(BadEscape::NoCharacter) => {
+                    return Err(error(at + i, "an escape that is no character"));
+                }
+            },
             other => text.push(other),
         }
     }
     Err(error(at, "this text has no closing quote"))
-}
-
-fn escape(code: char) -> Option<char> {
-    Some(match code {
-        'n' => '\n',
-        't' => '\t',
-        'r' => '\r',
-        'a' => '\u{7}',
-        'b' => '\u{8}',
-        'f' => '\u{c}',
-        'v' => '\u{b}',
-        '\\' | '"' | '\'' => code,
-        _ => return None,
-    })
 }
