@@ -17,7 +17,7 @@ use foghorn_eval::intake::Said;
 use foghorn_eval::shard::Shard;
 use foghorn_model::{AlertId, Incident, Offset, Partition, Timestamp};
 
-use crate::core::{Core, Recorded};
+use crate::core::{Closed, Core, Recorded};
 use crate::entry::{Command, Entry, GroupKey, Pin, RuleFile};
 use crate::history::History;
 use crate::resolved::Resolved;
@@ -386,12 +386,20 @@ impl Brain {
                 .is_some_and(|spans| spans.iter().any(skipped))
         });
         let replayed = self.core.is_replayed(group);
-        let signals = self.core.close(group, shards, blind);
+        let Closed { signals, news } = self.core.close(group, shards, blind);
         self.ticked = true;
         if !replayed {
             self.read_to(partitions, shards, &mut advance.entries);
+            let group = self.core.key(group).clone();
+            if !news.is_empty() {
+                advance.entries.push(Entry::Scopes {
+                    group: group.clone(),
+                    tick,
+                    news,
+                });
+            }
             advance.entries.push(Entry::Tick {
-                group: self.core.key(group).clone(),
+                group,
                 tick,
                 signals,
             });
@@ -496,6 +504,7 @@ impl Brain {
             Entry::Start { .. }
             | Entry::Rules { .. }
             | Entry::Read { .. }
+            | Entry::Scopes { .. }
             | Entry::Join { .. }
             | Entry::Pin(_)
             | Entry::Blind { .. }
@@ -513,7 +522,7 @@ impl Brain {
     /// Takes new rules; the entries that say so and what ends with them.
     pub fn reload(
         &mut self,
-        catalog: Arc<Catalog>,
+        catalog: &Arc<Catalog>,
         files: Vec<RuleFile>,
         shards: &mut [&mut Shard],
     ) -> Vec<Entry> {
@@ -522,7 +531,7 @@ impl Brain {
             .max();
         let (signals, map) = self.core.reload(catalog);
         for shard in &mut *shards {
-            shard.reload(Arc::clone(self.core.catalog()), &map);
+            shard.reload(self.core.catalog(), &map);
         }
         let mut entries = vec![Entry::Rules { files }];
         if let (Some(tick), false) = (latest, signals.is_empty()) {

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use foghorn_eval::intake::TurnedAway;
-use foghorn_model::{Change, IncidentId, Offset, OutsideAlert, Partition, Signal, Timestamp};
+use foghorn_model::{
+    Change, IncidentId, Labels, Offset, OutsideAlert, Partition, Signal, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// Which rule group, by what does not change when files are reordered.
@@ -48,6 +50,16 @@ pub struct RuleFile {
     pub path: String,
     /// Whole text.
     pub text: String,
+}
+
+/// What a group sees of a scope from a tick on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeNews {
+    /// The scope's labels.
+    pub scope: Labels,
+    /// Its elected replica (empty where its series have none); `None` where the scope has been
+    /// silent for so long that it is no more.
+    pub replica: Option<Arc<str>>,
 }
 
 /// What a person or a program asked for.
@@ -121,6 +133,15 @@ pub enum Entry {
         /// Only those that moved since the last such entry.
         positions: Vec<(Partition, Offset, Timestamp)>,
     },
+    /// Scopes that a group sees from a tick on, which is about to close: those that changed.
+    Scopes {
+        /// Which group.
+        group: GroupKey,
+        /// Which tick.
+        tick: Timestamp,
+        /// What changed, in scope order.
+        news: Vec<ScopeNews>,
+    },
     /// A tick of a group closed: all its signals, at once.
     Tick {
         /// Which group.
@@ -174,6 +195,7 @@ impl Entry {
             | Self::Lowered { .. }
             | Self::TurnedAway { .. }
             | Self::Read { .. }
+            | Self::Scopes { .. }
             | Self::Own { .. }
             | Self::Command(_) => false,
         }

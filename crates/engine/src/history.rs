@@ -12,7 +12,7 @@ use foghorn_model::{
 };
 use foghorn_rules::{LoadOptions, Source, load};
 
-use crate::entry::{Entry, GroupKey, Pin, RuleFile};
+use crate::entry::{Entry, GroupKey, Pin, RuleFile, ScopeNews};
 
 /// What the log says of one group.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct GroupHistory {
     pub open: BTreeMap<(RuleId, Labels), ActiveAlert>,
     /// Alerts that ended for want of data, with when, and of which nothing was said since.
     pub doubted: BTreeMap<(RuleId, Labels), (Timestamp, ActiveAlert)>,
+    /// Per tick: what it began to see of scopes.
+    pub scopes: BTreeMap<Timestamp, Vec<ScopeNews>>,
     /// Match buckets that have said their first, and whether they have said their total.
     pub matched: BTreeMap<MatchKey, bool>,
 }
@@ -123,6 +125,10 @@ impl History {
                     let known = self.turned_away.entry(decision.partition).or_default();
                     known.push(*decision);
                 }
+            }
+            Entry::Scopes { group, tick, news } => {
+                let state = self.groups.entry(group.clone()).or_default();
+                state.scopes.insert(*tick, news.clone());
             }
             // The ends of removed rules' alerts close nobody's tick.
             Entry::Tick { group, signals, .. } if *group == GroupKey::nobody() => {

@@ -14,7 +14,7 @@ pub mod view;
 
 pub use brain::{Advance, Brain, Sources};
 pub use core::Recorded;
-pub use entry::{Command, Entry, GroupKey, Pin, RuleFile};
+pub use entry::{Command, Entry, GroupKey, Pin, RuleFile, ScopeNews};
 pub use history::History;
 pub use resolved::RESOLVED_RETENTION_MS;
 pub use view::{AlertKey, AlertView, GroupView, Health, ResolvedView, RuleView, View};

@@ -3,6 +3,7 @@
 use foghorn_model::{Labels, Offset, Partition, SeriesKind, Timestamp};
 
 use crate::catalog::ReadId;
+use crate::scope::World;
 
 /// One sample, under the intake's own dense number of its series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,12 +77,24 @@ pub struct Batch {
     pub late: Vec<Late>,
     /// The segments.
     pub segments: Vec<Segment>,
+    /// What series of other worlds have, by the intake's number of the world (less one). Their
+    /// segments say nothing of partitions that have no cells there.
+    pub worlds: Vec<(World, Batch)>,
 }
 
 impl Batch {
+    /// Cells that it has room for, in all worlds.
+    pub fn capacity(&self) -> usize {
+        let worlds = self.worlds.iter().map(|(_, batch)| batch.capacity());
+        self.cells.capacity() + worlds.sum::<usize>()
+    }
+
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        self.freed.is_empty() && self.births.is_empty() && self.segments.is_empty()
+        self.freed.is_empty()
+            && self.births.is_empty()
+            && self.segments.is_empty()
+            && self.worlds.iter().all(|(_, batch)| batch.is_empty())
     }
 
     /// Empties it, keeping its buffers.
@@ -91,5 +104,6 @@ impl Batch {
         self.cells.clear();
         self.late.clear();
         self.segments.clear();
+        self.worlds.iter_mut().for_each(|(_, batch)| batch.clear());
     }
 }

@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::logs::LogMatcher;
 use crate::read_index::ReadIndex;
+use crate::scope::{Scoping, SourceScope};
 
 /// Index of a distinct read in [`Catalog::reads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +87,8 @@ pub struct Catalog {
     reads_alerts: bool,
     /// Names of the sources, by position in the config.
     sources: OnceLock<Vec<String>>,
+    /// Which labels of the sources' series are scope and replica.
+    scoping: OnceLock<Scoping>,
 }
 
 /// Stands for the source of recorded series: every group reads them.
@@ -106,6 +109,7 @@ impl Catalog {
             recorders: Vec::new(),
             reads_alerts: false,
             sources: OnceLock::new(),
+            scoping: OnceLock::new(),
             rules,
         };
         let groups = catalog.rules.groups.clone();
@@ -230,6 +234,27 @@ impl Catalog {
         self.sources.get_or_init(|| names.into_iter().collect());
     }
 
+    /// Tells which labels of the sources' series are scope and replica. Until then none are. Only
+    /// the first call counts.
+    pub fn scope_sources(&self, scoping: &Scoping) {
+        self.scoping.get_or_init(|| scoping.clone());
+    }
+
+    /// Which labels of the sources' series are scope and replica; `None` where no source has such.
+    pub fn scoping(&self) -> Option<&Scoping> {
+        self.scoping.get().filter(|scoping| scoping.is_any())
+    }
+
+    /// Whether a group reads no series but such as live in no scope. One that reads others too reads
+    /// the plain ones once there are some.
+    pub fn is_plain(&self, group: GroupIndex) -> bool {
+        self.scoping().is_none_or(|scoping| {
+            let sources = (0_u16..).zip(&scoping.sources);
+            let mut read = sources.filter(|(source, _)| self.reads_source(group, *source));
+            read.all(|(_, scope)| !matches!(scope, SourceScope::Scoped(_)))
+        })
+    }
+
     /// Whether a group sees what a source sends.
     pub fn reads_source(&self, group: GroupIndex, source: u16) -> bool {
         let wanted = &self.rules.groups[group].sources;
@@ -324,7 +349,8 @@ impl Catalog {
             self.rule_reach_ms((g, r), &mut known)
                 .saturating_add(state_ms(&groups[g].rules[r].kind))
         });
-        let longest = reaches.max().unwrap_or(0);
+        let replicas = self.scoping().map(|scoping| scoping.replica_timeout_ms);
+        let longest = reaches.chain(replicas).max().unwrap_or(0);
         longest.saturating_add(
             groups
                 .iter()

@@ -14,6 +14,7 @@ pub mod intake;
 pub mod logs;
 pub mod promql;
 mod read_index;
+pub mod scope;
 mod series;
 pub mod shard;
 mod unordered;

@@ -144,6 +144,8 @@ impl Running {
             let source = SourceConfig {
                 allowed_lateness: Some(config.receivers.allowed_lateness),
                 decode: decode.clone(),
+                scope: config.receivers.scope.clone(),
+                replica: config.receivers.replica.clone(),
                 ..SourceConfig::of("http", Format::OtlpMetricsProto)
             };
             sources.push(source);
@@ -177,6 +179,11 @@ impl Running {
                 max_skew_ms: config.time.max_skew.0,
                 settle_ms: config.time.settle.0,
                 max_series: config.limits.max_series,
+                max_scopes: config.limits.max_scopes,
+                scope_times: foghorn_runtime::ScopeTimes {
+                    replica_timeout_ms: config.time.replica_timeout.0,
+                    scope_ttl_ms: config.time.scope_ttl.0,
+                },
                 state_dir: beside(&path, &config.state_dir),
                 external_labels: config.external_labels.clone().into_iter().collect(),
                 rule_files: loaded.files,

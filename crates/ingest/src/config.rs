@@ -34,6 +34,13 @@ pub struct SourceConfig {
     /// write and OTLP, whose senders hold data back, and 2 s for the others.
     #[serde(default)]
     pub allowed_lateness: Option<Span>,
+    /// Labels whose values tell several Prometheus apart (`[cluster]`): rules are evaluated once for
+    /// each, over its own series, without these labels.
+    #[serde(default)]
+    pub scope: Vec<String>,
+    /// The label that tells the replicas of one Prometheus apart: rules see one of them.
+    #[serde(default)]
+    pub replica: Option<String>,
     /// A sample later than its record's stamp by more than this moves no watermark.
     #[serde(default = "ten_seconds")]
     pub max_ahead: Span,
@@ -51,6 +58,8 @@ impl SourceConfig {
             decode: DecodeOptions::default(),
             dedup: None,
             allowed_lateness: None,
+            scope: Vec::new(),
+            replica: None,
             max_ahead: ten_seconds(),
         }
     }
@@ -59,6 +68,11 @@ impl SourceConfig {
     /// before it, in milliseconds.
     pub fn dedup_reach_ms(&self) -> i64 {
         self.dedup.as_ref().map_or(0, |dedup| dedup.window.0)
+    }
+
+    /// Whether its series have a scope or a replica.
+    pub fn is_scoped(&self) -> bool {
+        !self.scope.is_empty() || self.replica.is_some()
     }
 
     /// How far the watermark trails, in milliseconds.

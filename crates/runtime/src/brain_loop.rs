@@ -11,6 +11,7 @@ use foghorn_engine::{Brain, Command, Entry, Pin, Recorded, RuleFile, Sources};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::clock::PartitionClock;
 use foghorn_eval::intake::TurnedAway;
+use foghorn_eval::scope::Scoping;
 use foghorn_eval::shard::Progress;
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
 use foghorn_store::{Outbox, SignalLog};
@@ -51,6 +52,8 @@ pub(crate) struct BrainLoop {
     pub(crate) outbox: Arc<Mutex<Outbox>>,
     pub(crate) asked: mpsc::Receiver<Ask>,
     pub(crate) names: Vec<String>,
+    /// What they say of scopes.
+    pub(crate) scoping: Scoping,
     pub(crate) group: String,
     /// Whether event time has begun.
     pub(crate) started: bool,
@@ -369,8 +372,9 @@ impl BrainLoop {
         let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
         let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
         catalog.name_sources(self.names.iter().cloned());
+        catalog.scope_sources(&self.scoping);
         entries.push(Entry::Timer { now: wall() });
-        entries.extend(self.brain.reload(Arc::clone(catalog), files, &mut shards));
+        entries.extend(self.brain.reload(catalog, files, &mut shards));
         for worker in workers {
             worker.intake.reload(Arc::clone(catalog));
         }

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod pipeline;
 mod planner;
 mod rings;
+mod scoping;
 mod self_watch;
 
 pub use alert_feed::ViewAlerts;
@@ -24,3 +25,4 @@ pub use http_feed::HttpQueue;
 pub use live::{Handle, Live, LiveConfig, LiveError, StartFrom};
 pub use metrics::Metrics;
 pub use pipeline::{Layout, Pipeline, Step};
+pub use scoping::ScopeTimes;

@@ -33,6 +33,7 @@ use crate::hub::{Hub, lock};
 use crate::kafka_worker::{KafkaWorker, Starter};
 use crate::metrics::Metrics;
 use crate::pipeline::time_rules;
+use crate::scoping::ScopeTimes;
 
 use crate::brain_loop::{Ask, BrainLoop};
 use crate::planner::Planner;
@@ -73,6 +74,11 @@ pub struct LiveConfig {
     pub settle_ms: i64,
     /// Series that one worker may know; further ones are turned away.
     pub max_series: usize,
+    /// Scopes and replicas that one worker may see since its start; series of further ones are turned
+    /// away.
+    pub max_scopes: usize,
+    /// When a silent replica gives way, and a silent scope is no more.
+    pub scope_times: ScopeTimes,
     /// Where the signal log and the outbox live.
     pub state_dir: PathBuf,
     /// Labels for templates.
@@ -212,8 +218,10 @@ impl Live {
             |files| catalog_of(files, &config.load_options),
         );
         let reload = logged.map(|_| (Arc::clone(&config.catalog), config.rule_files.clone()));
+        let scoping = config.scope_times.scoping(&config.sources);
         for catalog in [&catalog, &config.catalog] {
             catalog.name_sources(config.sources.iter().map(|source| source.name.clone()));
+            catalog.scope_sources(&scoping);
         }
         let core = Core::new(Arc::clone(&catalog), config.external_labels.clone());
         let mut brain = Brain::new(core, config.correlator, config.patience, Arc::clone(&view));
@@ -257,6 +265,7 @@ impl Live {
         let history = brain.recover(&entries, begin.unwrap_or(Timestamp::MIN));
         for worker in &mut hub.lock_all() {
             worker.intake.bound_series(config.max_series);
+            worker.intake.bound_worlds(config.max_scopes);
             worker.lowered.clone_from(&history.lowered);
             worker.turned_away = turned_away(&history);
         }
@@ -364,6 +373,7 @@ impl Live {
             outbox: Arc::clone(&outbox),
             asked,
             names: sources.iter().map(|source| source.name.clone()).collect(),
+            scoping,
             group: kafka.map_or_else(String::new, |kafka| kafka.group.clone()),
             started: history.start.is_some() || config.start != StartFrom::Earliest,
             logged: history.positions.clone(),

@@ -18,6 +18,8 @@ use foghorn_eval::shard::{Progress, Shard, ShardStats};
 use foghorn_ingest::{Feeder, Raw, SourceConfig};
 use foghorn_model::{Incident, Offset, Partition, Refusal, Timestamp};
 
+use crate::scoping::ScopeTimes;
+
 /// What came of one [`Pipeline::step`].
 #[derive(Debug, Default)]
 pub struct Step {
@@ -38,6 +40,8 @@ pub struct Layout {
     pub intakes: usize,
     /// Waiting times of the sequencer.
     pub patience: Patience,
+    /// How long a silence matters to scopes.
+    pub scope_times: ScopeTimes,
 }
 
 impl Default for Layout {
@@ -46,6 +50,7 @@ impl Default for Layout {
             shards: 1,
             intakes: 1,
             patience: Patience::default(),
+            scope_times: ScopeTimes::default(),
         }
     }
 }
@@ -74,6 +79,7 @@ impl Pipeline {
         layout: &Layout,
     ) -> Self {
         catalog.name_sources(sources.iter().map(|source| source.name.clone()));
+        catalog.scope_sources(&layout.scope_times.scoping(sources));
         let core = Core::new(Arc::clone(&catalog), external);
         let brain = Brain::new(core, correlator, layout.patience, Arc::new(View::default()));
         Self {

@@ -99,7 +99,7 @@ impl Rings {
         for inlet in &mut self.inlets {
             while let Ok(mut batch) = inlet.full.pop() {
                 shard.apply(&mut batch);
-                if batch.cells.capacity() > KEPT_CELLS {
+                if batch.capacity() > KEPT_CELLS {
                     continue;
                 }
                 batch.clear();

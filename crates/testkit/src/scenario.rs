@@ -7,6 +7,7 @@
 //!   groups: …                       a rule file
 //! graph
 //!   services: …                     a service graph
+//! scope cluster replica prometheus   labels that tell clusters and their replicas apart
 //! series every 15s [partition 1]
 //!   up{job="api"} 1x10 0x20 _x4 stale
 //! logs [partition 1]
@@ -60,6 +61,8 @@ pub struct Scenario {
     records: Vec<(Partition, Timestamp, Vec<u8>)>,
     end_ms: i64,
     expects: Vec<(usize, i64, String)>,
+    scope: Vec<String>,
+    replica: Option<String>,
 }
 
 /// What a scenario's text, or what became of it, is wrong with: one line each, `line: words`.
@@ -90,6 +93,7 @@ impl Scenario {
                 section = words;
                 match section[0].as_str() {
                     "rules" | "graph" | "series" | "logs" | "changes" | "expect" => Ok(()),
+                    "scope" => scenario.scope(&section[1..]),
                     "end" => section
                         .get(1)
                         .map_or(Err("end when?".to_owned()), |at| span(at))
@@ -137,6 +141,21 @@ impl Scenario {
             _ => return Err("it stands in no section".to_owned()),
         }
         Ok(())
+    }
+
+    fn scope(&mut self, words: &[String]) -> Result<(), String> {
+        let mut words = words.iter().cloned();
+        self.scope = words
+            .by_ref()
+            .take_while(|word| word != "replica")
+            .collect();
+        self.replica = words.next();
+        match words.next() {
+            None => Ok(()),
+            Some(word) => Err(format!(
+                "a scope is: LABEL… [replica LABEL], without {word:?}"
+            )),
+        }
     }
 
     fn put(&mut self, partition: Partition, at_ms: i64, bytes: Vec<u8>) {
@@ -260,6 +279,8 @@ impl Scenario {
         let sources = [
             SourceConfig {
                 allowed_lateness: Some(Span(2_000)),
+                scope: self.scope.clone(),
+                replica: self.replica.clone(),
                 ..SourceConfig::of("metrics", Format::RemoteWrite1)
             },
             SourceConfig {

@@ -21,13 +21,16 @@ fn check_interleavings(
     trouble: Trouble,
     end_ms: i64,
 ) -> Result<usize, String> {
-    let world = World::random(seed, rules, end_ms);
+    check_world(seed, &World::random(seed, rules, end_ms), trouble)
+}
+
+fn check_world(seed: u64, world: &World, trouble: Trouble) -> Result<usize, String> {
     let mut rng = Rng::new(seed ^ 0xfeed);
-    let mut run = Run::start(&world, layout(&mut rng, PATIENCE));
+    let mut run = Run::start(world, layout(&mut rng, PATIENCE));
     run.go(&mut rng, trouble);
     let told = run.told();
     for n in 0..2 {
-        let again = replay(&world, &run.log, &mut rng);
+        let again = replay(world, &run.log, &mut rng);
         if let Some(difference) = told.differs(&again) {
             return Err(format!(
                 "seed {seed}, {} crashes, replay {n}: {difference}",
@@ -84,6 +87,34 @@ fn check_crashes(seed: u64) -> Result<usize, String> {
 #[test]
 fn no_crash_says_anything_twice_or_otherwise() {
     check_all(0..25, check_crashes);
+}
+
+#[test]
+fn scopes_and_their_replicas_are_no_chance() {
+    let trouble = Trouble {
+        unreachable: true,
+        ..Trouble::default()
+    };
+    check_all(0..60, |seed| {
+        // In some, scopes end in the midst.
+        let ttl_ms = [20_000, 86_400_000][seed as usize % 2];
+        let world = World::random(seed, rules_of(seed / 2), 150_000).scoped(ttl_ms);
+        check_world(seed, &world, trouble)
+    });
+}
+
+#[test]
+fn nor_do_crashes_change_what_is_seen_of_them() {
+    let trouble = Trouble {
+        crashes: 1,
+        unreachable: true,
+    };
+    check_all(0..15, |seed| {
+        let rules = [RANGES, RANGES, INSTANTS][seed as usize % 3];
+        // A scope's silence is counted anew after a crash: none ends here.
+        let world = World::random(seed, rules, 360_000).scoped(86_400_000);
+        check_world(seed, &world, trouble)
+    });
 }
 
 /// Totals said again, an all-clear forgotten, samples ahead of their stamps not read again, a

@@ -58,6 +58,26 @@ impl Format {
         Self::Alerts,
     ];
 
+    /// Whether records hold samples of series.
+    pub const fn has_series(self) -> bool {
+        match self {
+            Self::OtlpMetricsProto
+            | Self::OtlpMetricsJson
+            | Self::RemoteWrite1
+            | Self::RemoteWrite2
+            | Self::Mimir
+            | Self::PrometheusKafkaAdapter
+            | Self::JsonMetrics => true,
+            Self::OtlpLogsProto
+            | Self::OtlpLogsJson
+            | Self::OtlpTracesProto
+            | Self::OtlpTracesJson
+            | Self::JsonLogs
+            | Self::Changes
+            | Self::Alerts => false,
+        }
+    }
+
     /// The name in configs, and in metric labels.
     pub const fn name(self) -> &'static str {
         match self {

@@ -13,22 +13,24 @@ use super::state::Memory;
 use crate::history::active_of;
 
 /// What makes an end doubtful at a tick.
-pub(super) struct Doubts {
+pub(super) struct Doubts<'a> {
     /// The tick closes without a partition that is left behind.
     blind: bool,
     /// The rule reads log queries, and nothing else.
     logs_only: bool,
     /// At a blind tick: what was in doubt before.
     doubted: BTreeMap<Labels, Timestamp>,
+    scope: &'a Labels,
 }
 
-impl Doubts {
+impl<'a> Doubts<'a> {
     /// Before the tick's result is taken in.
-    pub(super) fn of(alerts: &RuleAlerts, blind: bool, logs_only: bool) -> Self {
+    pub(super) fn of(alerts: &RuleAlerts, blind: bool, logs_only: bool, scope: &'a Labels) -> Self {
         let doubtful = alerts.all_doubtful().filter(|_| blind);
         Self {
             blind,
             logs_only,
+            scope,
             doubted: doubtful
                 .map(|(at, alert)| (alert.labels.clone(), at))
                 .collect(),
@@ -44,12 +46,13 @@ pub(super) fn judge(
     mut signal: Signal,
     rule: &Rule,
     alerts: &mut RuleAlerts,
-    doubts: &Doubts,
+    doubts: &Doubts<'_>,
 ) -> Option<Signal> {
     let Doubts {
         blind,
         logs_only,
         doubted,
+        scope,
     } = doubts;
     let Signal::Transition(t) = &mut signal else {
         return Some(signal);
@@ -69,7 +72,7 @@ pub(super) fn judge(
     }
     let since = doubted.get(&t.labels).copied();
     if alerts.doubtful(&t.labels).is_none() {
-        let element = element_of(&t.labels, rule);
+        let element = element_of(&t.labels, rule, scope);
         alerts.doubt(
             since.unwrap_or(t.at),
             ActiveAlert {
@@ -82,9 +85,12 @@ pub(super) fn judge(
 }
 
 /// Labels of the element that an alert came from, as far as the alert's own labels tell.
-pub(super) fn element_of(labels: &Labels, rule: &Rule) -> Labels {
-    let own =
-        |name: &str| name != "alertname" && rule.labels.iter().all(|(given, _)| given != name);
+pub(super) fn element_of(labels: &Labels, rule: &Rule, scope: &Labels) -> Labels {
+    let own = |name: &str| {
+        name != "alertname"
+            && rule.labels.iter().all(|(given, _)| given != name)
+            && scope.get(name).is_none()
+    };
     Labels::from_pairs(labels.iter().filter(|(name, _)| own(name)))
 }
 

@@ -7,24 +7,25 @@ mod ask;
 mod judge;
 mod record;
 mod reload;
+mod scopes;
 mod shown;
 mod state;
 mod tick;
 mod view;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_eval::alerts::ActiveAlert;
 use foghorn_eval::catalog::{Catalog, GroupIndex};
 use foghorn_eval::intake::Said;
-use foghorn_eval::promql::Evaluator;
-use foghorn_eval::shard::Shard;
 use foghorn_model::{Labels, Signal, Timestamp};
 use foghorn_rules::plan::{Group, Rule, RuleKind};
 
+use self::scopes::Scope;
 use self::state::{GroupState, Memory};
-use crate::entry::GroupKey;
+use crate::entry::{GroupKey, ScopeNews};
 use crate::history::GroupHistory;
 use crate::view::GroupView;
 
@@ -43,12 +44,22 @@ pub struct CoreStats {
 pub struct Core {
     catalog: Arc<Catalog>,
     groups: Vec<GroupState>,
-    recorded: Shard,
-    evaluator: Evaluator,
+    /// All scopes that were ever known, the plain one (without labels) among them.
+    scopes: BTreeMap<Labels, Scope>,
     external: Vec<(String, String)>,
     stats: CoreStats,
     /// What rules recorded since it was last taken; `None` where nobody sends it on.
     exported: Option<Vec<Recorded>>,
+}
+
+/// What a closed tick says.
+#[derive(Debug, Default)]
+pub struct Closed {
+    /// Signals, in scope, rule and label order.
+    pub signals: Vec<Signal>,
+    /// What the group sees of scopes from this tick on, where that changed; to be written down
+    /// before the signals.
+    pub news: Vec<ScopeNews>,
 }
 
 /// A sample that a rule recorded, to be sent on.
@@ -67,10 +78,10 @@ impl Core {
     pub fn new(catalog: Arc<Catalog>, external: Vec<(String, String)>) -> Self {
         let groups = 0..catalog.rules.groups.len();
         let groups = groups.map(|g| GroupState::new(&catalog, g)).collect();
+        let plain = Scope::new(&catalog, &Labels::empty(), &external);
         Self {
-            recorded: Shard::new(Arc::clone(&catalog)),
+            scopes: BTreeMap::from([(Labels::empty(), plain)]),
             groups,
-            evaluator: Evaluator::default(),
             external,
             stats: CoreStats::default(),
             exported: None,
@@ -96,10 +107,8 @@ impl Core {
     pub fn start(&mut self, origin: Timestamp, silent_until: Timestamp) {
         for (state, group) in self.groups.iter_mut().zip(&self.catalog.rules.groups) {
             state.next_tick = origin.next_slot(group.interval_ms, group.slot_ms);
-            state
-                .rules
-                .iter_mut()
-                .for_each(|rule| rule.silent_until = silent_until);
+            let rules = state.plain.rules.iter_mut();
+            rules.for_each(|rule| rule.silent_until = silent_until);
         }
     }
 
@@ -113,12 +122,13 @@ impl Core {
             state.replay_until = closed;
             state.logged.clone_from(&history.open);
             state.doubted.clone_from(&history.doubted);
+            state.told.clone_from(&history.scopes);
         } else if let Some(since) = history.since {
             state.next_tick = state
                 .next_tick
                 .max(since.next_slot(group.interval_ms, group.slot_ms));
         }
-        for (rule, state) in group.rules.iter().zip(&mut state.rules) {
+        for (rule, state) in group.rules.iter().zip(&mut state.plain.rules) {
             if let Memory::Match(matches) = &mut state.memory {
                 matches.recall(rule.id, &history.matched);
             }
@@ -177,7 +187,7 @@ impl Core {
                 &self.catalog.rules.groups[hit.rule.0],
                 &self.catalog.rules.groups[hit.rule.0].rules[hit.rule.1],
             );
-            let state = &mut self.groups[hit.rule.0].rules[hit.rule.1];
+            let state = &mut self.groups[hit.rule.0].plain.rules[hit.rule.1];
             let (
                 Memory::Match(matches),
                 RuleKind::Match {
@@ -195,27 +205,23 @@ impl Core {
 
     /// All alerts that are pending or firing, with their rules.
     pub fn active(&self) -> impl Iterator<Item = (&Arc<Group>, &Rule, &ActiveAlert)> {
-        self.catalog
-            .rules
-            .groups
-            .iter()
-            .zip(&self.groups)
-            .flat_map(|(group, state)| {
-                group
-                    .rules
-                    .iter()
-                    .zip(&state.rules)
-                    .flat_map(move |(rule, state)| {
-                        let alerts = match &state.memory {
-                            Memory::Alert { alerts, .. } => Some(alerts.active()),
-                            Memory::Record(_) | Memory::Match(_) => None,
-                        };
-                        alerts
-                            .into_iter()
-                            .flatten()
-                            .map(move |alert| (group, rule, alert))
-                    })
-            })
+        let groups = self.catalog.rules.groups.iter().zip(&self.groups);
+        let scopes =
+            groups.flat_map(|(group, state)| state.scopes().map(move |scope| (group, scope)));
+        let rules = scopes.flat_map(|(group, scope)| {
+            let rules = group.rules.iter().zip(&scope.rules);
+            rules.map(move |(rule, state)| (group, rule, state))
+        });
+        rules.flat_map(|(group, rule, state)| {
+            let alerts = match &state.memory {
+                Memory::Alert { alerts, .. } => Some(alerts.active()),
+                Memory::Record(_) | Memory::Match(_) => None,
+            };
+            alerts
+                .into_iter()
+                .flatten()
+                .map(move |alert| (group, rule, alert))
+        })
     }
 
     /// The groups and their rules as they stand.
@@ -233,11 +239,16 @@ impl Core {
 
     /// Series recorded by rules.
     pub fn recorded_series(&self) -> usize {
-        let rules = self.groups.iter().flat_map(|group| &group.rules);
+        let scopes = self.groups.iter().flat_map(GroupState::scopes);
+        let rules = scopes.flat_map(|scope| &scope.rules);
         let unread = rules.map(|rule| match &rule.memory {
             Memory::Record(recording) => recording.unread(),
             Memory::Alert { .. } | Memory::Match(_) => 0,
         });
-        self.recorded.counts().series + unread.sum::<usize>()
+        let kept = self
+            .scopes
+            .values()
+            .map(|scope| scope.recorded.counts().series);
+        kept.sum::<usize>() + unread.sum::<usize>()
     }
 }

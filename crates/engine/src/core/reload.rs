@@ -1,14 +1,15 @@
 //! New rules: what stays goes on, what is gone ends.
 
+use std::mem;
 use std::sync::Arc;
 
 use foghorn_eval::catalog::{Catalog, GroupIndex};
 use foghorn_eval::promql::Evaluator;
-use foghorn_model::{RuleRef, Signal, Timestamp};
+use foghorn_model::{Reason, RuleRef, Signal, Timestamp};
 use foghorn_rules::plan::{Group, Rule};
 
 use super::Core;
-use super::state::{GroupState, Memory, RuleState};
+use super::state::{GroupState, Memory, RuleState, ScopeState};
 use crate::entry::GroupKey;
 
 impl Core {
@@ -16,7 +17,7 @@ impl Core {
     /// that stay go on from their first tick not closed, new ones begin after the latest closed
     /// tick of any group. Returns the ending signals and, per new group, the old one it goes on
     /// from.
-    pub fn reload(&mut self, catalog: Arc<Catalog>) -> (Vec<Signal>, Vec<Option<GroupIndex>>) {
+    pub fn reload(&mut self, catalog: &Arc<Catalog>) -> (Vec<Signal>, Vec<Option<GroupIndex>>) {
         let latest = self
             .groups
             .iter()
@@ -24,14 +25,13 @@ impl Core {
             .max()
             .unwrap_or(Timestamp::MIN);
         let next = self.groups.iter().map(|state| state.next_tick).min();
-        let mut old: Vec<_> = std::mem::take(&mut self.groups)
-            .into_iter()
-            .map(Some)
-            .collect();
-        let old_catalog = std::mem::replace(&mut self.catalog, Arc::clone(&catalog));
+        let mut old: Vec<_> = mem::take(&mut self.groups).into_iter().map(Some).collect();
+        let old_catalog = mem::replace(&mut self.catalog, Arc::clone(catalog));
         let mut map = Vec::new();
         // What it keeps is by group and rule.
-        self.evaluator = Evaluator::default();
+        for scope in self.scopes.values_mut() {
+            scope.evaluator = Evaluator::default();
+        }
         for (g, group) in catalog.rules.groups.iter().enumerate() {
             let key = GroupKey {
                 file: Arc::clone(&group.file),
@@ -40,7 +40,7 @@ impl Core {
             let from = old
                 .iter()
                 .position(|state| state.as_ref().is_some_and(|state| state.key == key));
-            let mut state = GroupState::new(&catalog, g);
+            let mut state = GroupState::new(catalog, g);
             let begin = if latest > Timestamp::MIN {
                 latest
             } else {
@@ -51,57 +51,65 @@ impl Core {
                 let resumed = before.closed.unwrap_or(before.next_tick - 1);
                 state.next_tick = resumed.next_slot(group.interval_ms, group.slot_ms);
                 (state.closed, state.replay_until) = (before.closed, before.replay_until);
-                state.logged = std::mem::take(&mut before.logged);
-                state.doubted = std::mem::take(&mut before.doubted);
+                state.logged = mem::take(&mut before.logged);
+                state.doubted = mem::take(&mut before.doubted);
+                (state.told, state.plain.heard) = (mem::take(&mut before.told), before.plain.heard);
+                state.plain.replica = Arc::clone(&before.plain.replica);
                 let from = from.unwrap_or_default();
-                inherit(
-                    &mut state,
-                    group,
-                    &mut before,
-                    &old_catalog.rules.groups[from],
-                    &catalog,
-                );
+                let old_group = &old_catalog.rules.groups[from];
+                let between = (&**old_group, &**group, &**catalog);
+                inherit(&mut state.plain, &mut before.plain, between);
+                for (scope, before) in &mut before.scoped {
+                    let mut new = ScopeState::new(catalog, g);
+                    new.replica = Arc::clone(&before.replica);
+                    new.heard = before.heard;
+                    inherit(&mut new, before, between);
+                    state.scoped.insert(scope.clone(), new);
+                }
                 old[from] = Some(before);
             }
-            warm(&mut state, group, &old_catalog, &catalog);
+            warm(&mut state, group, &old_catalog, catalog);
             map.push(from);
             self.groups.push(state);
         }
         let mut signals = Vec::new();
         for (state, group) in old.into_iter().zip(&old_catalog.rules.groups) {
             let Some(state) = state else { continue };
-            for (rule, mut kept) in group.rules.iter().zip(state.rules) {
-                if let Memory::Alert { alerts, .. } = &mut kept.memory {
-                    let name = RuleRef {
-                        id: rule.id,
-                        group: Arc::clone(&group.name),
-                        name: Arc::clone(&rule.name),
-                    };
-                    alerts.remove_all(&name, latest, &mut signals);
+            for mut scope in std::iter::once(state.plain).chain(state.scoped.into_values()) {
+                for (rule, kept) in group.rules.iter().zip(&mut scope.rules) {
+                    if let Memory::Alert { alerts, .. } = &mut kept.memory {
+                        let name = name_of(rule, group);
+                        alerts.remove_all(&name, latest, &Reason::RuleRemoved, &mut signals);
+                    }
                 }
             }
         }
-        self.recorded.reload(catalog, &map);
+        for scope in self.scopes.values_mut() {
+            scope.recorded.reload(catalog, &map);
+        }
         (signals, map)
     }
 }
 
-/// Rules that stay keep their memories.
-fn inherit(
-    state: &mut GroupState,
-    group: &Group,
-    before: &mut GroupState,
-    old: &Group,
-    catalog: &Catalog,
-) {
+/// A rule as signals name it.
+pub(super) fn name_of(rule: &Rule, group: &Group) -> RuleRef {
+    RuleRef {
+        id: rule.id,
+        group: Arc::clone(&group.name),
+        name: Arc::clone(&rule.name),
+    }
+}
+
+/// Rules that stay keep their memories. `between` are the old group, the new one, and what reads
+/// from now on.
+fn inherit(state: &mut ScopeState, before: &mut ScopeState, between: (&Group, &Group, &Catalog)) {
+    let (old, group, catalog) = between;
     for (rule, new) in group.rules.iter().zip(&mut state.rules) {
         let same = |kept: &Rule| {
-            kept.id == rule.id
-                && std::mem::discriminant(&kept.kind) == std::mem::discriminant(&rule.kind)
+            kept.id == rule.id && mem::discriminant(&kept.kind) == mem::discriminant(&rule.kind)
         };
         if let Some(i) = old.rules.iter().position(same) {
-            let mut kept =
-                std::mem::replace(&mut before.rules[i], RuleState::new(&old.rules[i], old));
+            let mut kept = mem::replace(&mut before.rules[i], RuleState::new(&old.rules[i], old));
             match &mut kept.memory {
                 // Annotations are no part of a rule's identity.
                 Memory::Alert { alerts, .. } => alerts.forget_rendered(),
@@ -120,10 +128,7 @@ fn warm(state: &mut GroupState, group: &Group, old: &Catalog, new: &Catalog) {
         .groups
         .iter()
         .position(|known| known.name == group.name && known.file == group.file);
-    for (rule, memory) in group.rules.iter().zip(&mut state.rules) {
-        if memory.last_tick.is_some() {
-            continue;
-        }
+    for (r, rule) in group.rules.iter().enumerate() {
         let mut reach = 0;
         for leaf in rule.leaves(group) {
             let Some(read) = g.and_then(|g| new.leaf_read(g, leaf)) else {
@@ -139,7 +144,13 @@ fn warm(state: &mut GroupState, group: &Group, old: &Catalog, new: &Catalog) {
             }
         }
         if reach > 0 {
-            memory.silent_until = state.next_tick + reach;
+            let scopes = state.scoped.values_mut();
+            for scope in scopes.chain(std::iter::once(&mut state.plain)) {
+                let memory = &mut scope.rules[r];
+                if memory.last_tick.is_none() {
+                    memory.silent_until = state.next_tick + reach;
+                }
+            }
         }
     }
 }

@@ -18,11 +18,12 @@ impl Shown {
     }
 
     /// Calls `write` for each sample of the alerts as they are, and for the staleness marker of each
-    /// series that ended, in label order.
+    /// series that ended, in label order. Labels of the scope are hidden.
     pub(super) fn take(
         &mut self,
         catalog: &Catalog,
         alerts: &RuleAlerts,
+        scope: &Labels,
         mut write: impl FnMut(&Labels, f64),
     ) {
         if self.0.is_empty() && (alerts.is_empty() || !catalog.reads_alerts()) {
@@ -37,8 +38,13 @@ impl Shown {
                 AlertState::Firing => "firing",
                 AlertState::Resolved => continue,
             };
-            let shown = alert.labels.with(NAME, alerts_name);
-            let since = alert.labels.with(NAME, since_name);
+            let labels = if scope.is_empty() {
+                alert.labels.clone()
+            } else {
+                alert.labels.filtered(|name| scope.get(name).is_none())
+            };
+            let shown = labels.with(NAME, alerts_name);
+            let since = labels.with(NAME, since_name);
             let since_value = alert.active_at.ms().div_euclid(1_000) as f64;
             now.push((shown.with("alertstate", state), 1.0));
             now.push((since, since_value));

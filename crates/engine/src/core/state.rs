@@ -13,7 +13,7 @@ use foghorn_rules::plan::{Group, Read, Rule, RuleKind, leaves_of};
 use super::judge::element_of;
 use super::record::Recording;
 use super::shown::Shown;
-use crate::entry::GroupKey;
+use crate::entry::{GroupKey, ScopeNews};
 use crate::matches::RuleMatches;
 
 /// What a rule remembers between ticks.
@@ -39,21 +39,41 @@ pub(super) struct RuleState {
     pub(super) logs_only: bool,
 }
 
+/// What a group's rules remember of one scope.
+#[derive(Debug)]
+pub(super) struct ScopeState {
+    pub(super) rules: Vec<RuleState>,
+    /// What its rules share within a tick.
+    pub(super) columns: GroupColumns,
+    /// Which shards the columns were made for; `None` before the first tick.
+    pub(super) layout: Option<Layout>,
+    /// The replica that is seen; empty where there is none.
+    pub(super) replica: Arc<str>,
+    /// When a scoped source of it was heard last, or that was read in the log; `None` where never.
+    pub(super) heard: Option<Timestamp>,
+}
+
+/// Which shards a scope is read from: (position, whether it is the replica's) of each, and whose.
+pub(super) type Layout = (Vec<(usize, bool)>, Arc<str>);
+
 /// One group's place in time and its rules' memories.
 #[derive(Debug)]
 pub(super) struct GroupState {
     pub(super) key: GroupKey,
     pub(super) next_tick: Timestamp,
     pub(super) closed: Option<Timestamp>,
-    pub(super) rules: Vec<RuleState>,
+    /// Outside of all scopes.
+    pub(super) plain: ScopeState,
+    /// Per known scope.
+    pub(super) scoped: BTreeMap<Labels, ScopeState>,
+    /// What the log says of scopes, per tick.
+    pub(super) told: BTreeMap<Timestamp, Vec<ScopeNews>>,
     /// The last tick that the log says was closed: up to it, everything was said before.
     pub(super) replay_until: Timestamp,
     /// Alerts that the log holds open at `replay_until`, by (rule, labels).
     pub(super) logged: BTreeMap<(RuleId, Labels), ActiveAlert>,
     /// Alerts that the log says ended for want of data, with when.
     pub(super) doubted: BTreeMap<(RuleId, Labels), (Timestamp, ActiveAlert)>,
-    /// What its rules share within a tick.
-    pub(super) columns: GroupColumns,
 }
 
 impl Memory {
@@ -71,68 +91,113 @@ impl Memory {
     }
 }
 
+impl ScopeState {
+    pub(super) fn new(catalog: &Catalog, index: GroupIndex) -> Self {
+        let group = catalog.group(index);
+        let rules = group.rules.iter();
+        Self {
+            rules: rules.map(|rule| RuleState::new(rule, group)).collect(),
+            columns: GroupColumns::new(catalog, index),
+            layout: None,
+            replica: "".into(),
+            heard: None,
+        }
+    }
+}
+
 impl GroupState {
     pub(super) fn new(catalog: &Catalog, index: GroupIndex) -> Self {
         let group = catalog.group(index);
         Self {
-            columns: GroupColumns::new(catalog, index),
             key: GroupKey {
                 file: Arc::clone(&group.file),
                 name: Arc::clone(&group.name),
             },
             next_tick: Timestamp::MIN,
             closed: None,
-            rules: group
-                .rules
-                .iter()
-                .map(|r| RuleState::new(r, group))
-                .collect(),
+            plain: ScopeState::new(catalog, index),
+            scoped: BTreeMap::new(),
+            told: BTreeMap::new(),
             replay_until: Timestamp::MIN,
             logged: BTreeMap::new(),
             doubted: BTreeMap::new(),
         }
     }
 
+    /// All scopes, the plain one first.
+    pub(super) fn scopes(&self) -> impl Iterator<Item = &ScopeState> {
+        std::iter::once(&self.plain).chain(self.scoped.values())
+    }
+
+    /// The scope whose alert this is: of those whose labels it has, the one with the most.
+    fn scope_of(&self, labels: &Labels) -> Labels {
+        let has = |scope: &&Labels| {
+            scope
+                .iter()
+                .all(|(name, value)| labels.value(name) == value)
+        };
+        let scopes = self.scoped.keys().filter(has);
+        let scope = scopes.max_by_key(|scope| scope.len());
+        scope.cloned().unwrap_or_else(Labels::empty)
+    }
+
     /// The log's last tick is evaluated again: its alerts are what the log says they are. What the
     /// log does not hold (since when an alert is kept firing) stays as the replay found it.
     pub(super) fn reconcile(&mut self, group: &Group) {
-        let logged = std::mem::take(&mut self.logged);
-        let doubted = std::mem::take(&mut self.doubted);
-        for (rule, state) in group.rules.iter().zip(&mut self.rules) {
-            let Memory::Alert { alerts, .. } = &mut state.memory else {
-                continue;
-            };
-            let replayed = std::mem::take(alerts);
-            for ((id, labels), alert) in &logged {
-                if *id != rule.id {
-                    continue;
+        let mut logged: BTreeMap<Labels, Logged> = BTreeMap::new();
+        for (key, alert) in std::mem::take(&mut self.logged) {
+            let of_scope = logged.entry(self.scope_of(&key.1)).or_default();
+            of_scope.open.insert(key, alert);
+        }
+        for (key, doubt) in std::mem::take(&mut self.doubted) {
+            let of_scope = logged.entry(self.scope_of(&key.1)).or_default();
+            of_scope.doubted.insert(key, doubt);
+        }
+        let none = Labels::empty();
+        let plain = std::iter::once((&none, &mut self.plain));
+        for (scope, state) in plain.chain(&mut self.scoped) {
+            let logged = logged.remove(scope).unwrap_or_default();
+            for (rule, state) in group.rules.iter().zip(&mut state.rules) {
+                if let Memory::Alert { alerts, .. } = &mut state.memory {
+                    logged.restore(rule, scope, alerts);
                 }
-                let mut alert = alert.clone();
-                alert.element = element_of(labels, rule);
-                if let Some(again) = replayed.active().find(|again| again.labels == *labels) {
-                    alert.keep_firing_since = again.keep_firing_since;
-                    alert.value = again.value;
-                    alert.element = again.element.clone();
-                    alert.annotations = again.annotations.clone();
-                }
-                alerts.restore(alert);
             }
-            for ((_, labels), (since, alert)) in
-                doubted.iter().filter(|((id, _), _)| *id == rule.id)
-            {
-                let again = replayed.doubtful(labels);
-                let element = again.map_or_else(
-                    || element_of(labels, rule),
-                    |(_, again)| again.element.clone(),
-                );
-                alerts.doubt(
-                    *since,
-                    ActiveAlert {
-                        element,
-                        ..alert.clone()
-                    },
-                );
+        }
+    }
+}
+
+/// Alerts of a scope as the log has them.
+#[derive(Default)]
+struct Logged {
+    open: BTreeMap<(RuleId, Labels), ActiveAlert>,
+    doubted: BTreeMap<(RuleId, Labels), (Timestamp, ActiveAlert)>,
+}
+
+impl Logged {
+    /// Makes a rule's alerts what they are here.
+    fn restore(&self, rule: &Rule, scope: &Labels, alerts: &mut RuleAlerts) {
+        let replayed = std::mem::take(alerts);
+        let own = |id: &RuleId| *id == rule.id;
+        for ((_, labels), alert) in self.open.iter().filter(|((id, _), _)| own(id)) {
+            let mut alert = alert.clone();
+            alert.element = element_of(labels, rule, scope);
+            if let Some(again) = replayed.active().find(|again| again.labels == *labels) {
+                alert.keep_firing_since = again.keep_firing_since;
+                alert.value = again.value;
+                alert.element = again.element.clone();
+                alert.annotations = again.annotations.clone();
             }
+            alerts.restore(alert);
+        }
+        let doubted = self.doubted.iter().filter(|((id, _), _)| own(id));
+        for ((_, labels), (since, alert)) in doubted {
+            let again = replayed.doubtful(labels);
+            let element = again.map_or_else(
+                || element_of(labels, rule, scope),
+                |(_, again)| again.element.clone(),
+            );
+            let alert = alert.clone();
+            alerts.doubt(*since, ActiveAlert { element, ..alert });
         }
     }
 }

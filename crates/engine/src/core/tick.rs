@@ -2,44 +2,107 @@
 
 use std::sync::Arc;
 
-use foghorn_eval::alerts::{BaseValues, Hit, RuleAlerts};
+use foghorn_eval::alerts::{BaseValues, Hit, Home, RuleAlerts};
 use foghorn_eval::catalog::{Catalog, GroupIndex};
-use foghorn_eval::columns::TickReader;
+use foghorn_eval::columns::{GroupColumns, TickReader};
 use foghorn_eval::detect::{DetectorBank, Pick};
 use foghorn_eval::promql::Evaluator;
-use foghorn_eval::shard::Shard;
+use foghorn_eval::shard::{Shard, WorldShards};
 use foghorn_eval::vector::{Element, Vector};
-use foghorn_model::{Signal, Timestamp};
+use foghorn_model::{Labels, Reason, Signal, Timestamp};
 use foghorn_rules::plan::{Detector, Group, Rule, RuleKind};
 
 use super::judge::{Doubts, judge, say_active};
 use super::record::{Recording, recordable};
-use super::state::{GroupState, Memory, RuleState};
+use super::reload::name_of;
+use super::scopes::shards_of;
+use super::shown::Shown;
+use super::state::{Memory, RuleState, ScopeState};
 use super::world::{Base, TickWorld};
-use super::{Core, CoreStats, Recorded};
+use super::{Closed, Core, CoreStats, Recorded};
 
 impl Core {
-    /// Closes a group's next tick: all that it says, in rule and label order. `blind` says that it
-    /// closes without a partition that is left behind. Ticks that the log closed before say nothing.
-    pub fn close(
+    /// Closes a group's next tick: all that it says, in scope, rule and label order. `blind` says
+    /// that it closes without a partition that is left behind. Ticks that the log closed before say
+    /// nothing.
+    pub fn close(&mut self, group: GroupIndex, shards: &mut [&mut Shard], blind: bool) -> Closed {
+        let tick = self.groups[group].next_tick;
+        let mut worlds: Vec<_> = shards.iter_mut().map(|shard| shard.lend_worlds()).collect();
+        let news = self.scope_news(group, shards, &worlds);
+        let mut signals = Vec::new();
+        for (scope, state) in self.take_news(group, &news) {
+            self.end_scope(group, &scope, state, &mut signals);
+        }
+        self.evaluate(
+            group,
+            &Labels::empty(),
+            shards,
+            &mut worlds,
+            blind,
+            &mut signals,
+        );
+        let scopes: Vec<_> = self.groups[group].scoped.keys().cloned().collect();
+        for scope in scopes {
+            self.evaluate(group, &scope, shards, &mut worlds, blind, &mut signals);
+        }
+        for (shard, worlds) in shards.iter_mut().zip(worlds) {
+            shard.take_back(worlds);
+            shard.closed(group, tick);
+        }
+        for scope in self.scopes.values_mut() {
+            scope.recorded.closed(group, tick);
+        }
+        self.stats.ticks += 1;
+        let state = &mut self.groups[group];
+        state.closed = Some(tick);
+        state.next_tick = tick + self.catalog.group(group).interval_ms;
+        if tick <= state.replay_until {
+            signals.clear();
+            if state.next_tick > state.replay_until {
+                self.reconcile(group, tick);
+            }
+        }
+        Closed { signals, news }
+    }
+
+    /// Evaluates a group's rules as one scope sees them.
+    fn evaluate(
         &mut self,
         group: GroupIndex,
+        scope: &Labels,
         shards: &mut [&mut Shard],
+        worlds: &mut [WorldShards],
         blind: bool,
-    ) -> Vec<Signal> {
+        signals: &mut Vec<Signal>,
+    ) {
         let catalog = Arc::clone(&self.catalog);
         let plan = &catalog.rules.groups[group];
-        let GroupState {
-            next_tick,
-            rules,
-            replay_until,
-            columns,
-            ..
-        } = &mut self.groups[group];
-        let tick = *next_tick;
+        let (tick, replay_until) = (
+            self.groups[group].next_tick,
+            self.groups[group].replay_until,
+        );
         let at = tick - plan.query_offset_ms;
-        columns.begin();
-        let mut signals = Vec::new();
+        let state = &mut self.groups[group];
+        let state = if scope.is_empty() {
+            Some(&mut state.plain)
+        } else {
+            state.scoped.get_mut(scope)
+        };
+        let (Some(state), Some(shared)) = (state, self.scopes.get_mut(scope)) else {
+            return;
+        };
+        let (mut seen, layout) = shards_of(shards, worlds, scope, &state.replica);
+        let is_new = state.layout.as_ref() != Some(&layout);
+        if is_new && state.layout.replace(layout).is_some() {
+            // Both keep rows by their shards' positions.
+            state.columns = GroupColumns::new(&catalog, group);
+            shared.evaluator = Evaluator::default();
+        }
+        let reads = Reads {
+            series: !scope.is_empty() || state.heard.is_some() || catalog.is_plain(group),
+            logs: scope.is_empty(),
+        };
+        state.columns.begin();
         let mut running = Running {
             catalog: &catalog,
             index: group,
@@ -47,38 +110,106 @@ impl Core {
             tick,
             at,
             blind,
-            reader: TickReader::new(columns, &mut self.recorded, shards, tick, at),
-            evaluator: &mut self.evaluator,
-            external: &self.external,
-            exported: self.exported.as_mut().filter(|_| tick > *replay_until),
+            reader: TickReader::new(
+                &mut state.columns,
+                &mut shared.recorded,
+                &mut seen,
+                tick,
+                at,
+            ),
+            evaluator: &mut shared.evaluator,
+            home: Home {
+                external: &shared.external,
+                scope,
+            },
+            exported: self.exported.as_mut().filter(|_| tick > replay_until),
             stats: &mut self.stats,
         };
-        for (r, (rule, state)) in plan.rules.iter().zip(rules).enumerate() {
-            running.rule(r, rule, state, &mut signals);
+        for (r, (rule, state)) in plan.rules.iter().zip(&mut state.rules).enumerate() {
+            if reads.has(rule, state) {
+                running.rule(r, rule, state, signals);
+            } else if !state.memory.is_idle() {
+                running.end(rule, state, signals);
+            }
         }
-        for shard in &mut *shards {
-            shard.closed(group, tick);
+    }
+
+    /// A scope is no more: what its rules held ends, for want of data.
+    fn end_scope(
+        &mut self,
+        group: GroupIndex,
+        scope: &Labels,
+        mut state: ScopeState,
+        signals: &mut Vec<Signal>,
+    ) {
+        let catalog = Arc::clone(&self.catalog);
+        let plan = &catalog.rules.groups[group];
+        let tick = self.groups[group].next_tick;
+        let (at, replay_until) = (tick - plan.query_offset_ms, self.groups[group].replay_until);
+        let Some(shared) = self.scopes.get_mut(scope) else {
+            return;
+        };
+        let mut running = Running {
+            catalog: &catalog,
+            index: group,
+            group: plan,
+            tick,
+            at,
+            blind: false,
+            reader: TickReader::new(&mut state.columns, &mut shared.recorded, &mut [], tick, at),
+            evaluator: &mut shared.evaluator,
+            home: Home {
+                external: &shared.external,
+                scope,
+            },
+            exported: self.exported.as_mut().filter(|_| tick > replay_until),
+            stats: &mut self.stats,
+        };
+        for (rule, state) in plan.rules.iter().zip(&mut state.rules) {
+            running.end(rule, state, signals);
         }
-        self.recorded.closed(group, tick);
-        self.stats.ticks += 1;
+    }
+
+    /// The last tick that the log holds is closed again: alerts are what it says, and others must
+    /// see them so.
+    fn reconcile(&mut self, group: GroupIndex, tick: Timestamp) {
+        let catalog = Arc::clone(&self.catalog);
+        let plan = catalog.group(group);
+        let at = tick - plan.query_offset_ms;
         let state = &mut self.groups[group];
-        state.closed = Some(tick);
-        state.next_tick = tick + plan.interval_ms;
-        if tick <= state.replay_until {
-            signals.clear();
-            if state.next_tick > state.replay_until {
-                state.reconcile(plan);
-                // Others must see the alerts as the log has them.
-                for rule in &mut state.rules {
-                    if let Memory::Alert { alerts, shown, .. } = &mut rule.memory {
-                        shown.take(&catalog, alerts, |labels, value| {
-                            self.recorded.record(group, labels, at, value);
-                        });
-                    }
+        state.reconcile(plan);
+        let none = Labels::empty();
+        let plain = std::iter::once((&none, &mut state.plain));
+        for (scope, state) in plain.chain(&mut state.scoped) {
+            let Some(shared) = self.scopes.get_mut(scope) else {
+                continue;
+            };
+            for rule in &mut state.rules {
+                if let Memory::Alert { alerts, shown, .. } = &mut rule.memory {
+                    shown.take(&catalog, alerts, scope, |labels, value| {
+                        shared.recorded.record(group, labels, at, value);
+                    });
                 }
             }
         }
-        signals
+    }
+}
+
+/// What the rules of a scope may read.
+#[derive(Clone, Copy)]
+struct Reads {
+    series: bool,
+    logs: bool,
+}
+
+impl Reads {
+    /// Whether a rule is evaluated. Logs live in no scope.
+    fn has(self, rule: &Rule, state: &RuleState) -> bool {
+        if state.logs_only || matches!(rule.kind, RuleKind::Match { .. }) {
+            self.logs
+        } else {
+            self.series
+        }
     }
 }
 
@@ -93,7 +224,7 @@ struct Running<'a, 'b> {
     blind: bool,
     reader: TickReader<'a, 'b>,
     evaluator: &'a mut Evaluator,
-    external: &'a [(String, String)],
+    home: Home<'a>,
     /// `None` where recorded samples are not sent on.
     exported: Option<&'a mut Vec<Recorded>>,
     stats: &'a mut CoreStats,
@@ -122,6 +253,34 @@ impl Running<'_, '_> {
         } else if first {
             say_active(&state.memory, self.group, rule, self.tick, start, signals);
         }
+    }
+
+    /// Ends all that a rule holds, for want of data.
+    fn end(&mut self, rule: &Rule, state: &mut RuleState, signals: &mut Vec<Signal>) {
+        let silent = self.tick <= state.silent_until;
+        match (&mut state.memory, &rule.kind) {
+            (Memory::Alert { alerts, shown, .. }, _) => {
+                let (start, name) = (signals.len(), name_of(rule, self.group));
+                alerts.remove_all(&name, self.tick, &Reason::NoData, signals);
+                if silent {
+                    signals.truncate(start);
+                }
+                self.show(alerts, shown);
+            }
+            (Memory::Record(recording), RuleKind::Record { metric }) => {
+                let ended = self.write(rule, metric, recording, Vector::new(), silent);
+                state.error = ended.err().unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+
+    /// Has other rules see a rule's alerts.
+    fn show(&mut self, alerts: &RuleAlerts, shown: &mut Shown) {
+        let (index, at, reader) = (self.index, self.at, &mut self.reader);
+        shown.take(self.catalog, alerts, self.home.scope, |labels, value| {
+            reader.recorded().record(index, labels, at, value);
+        });
     }
 
     fn evaluate(
@@ -154,15 +313,12 @@ impl Running<'_, '_> {
                 },
                 RuleKind::Alert { detector, .. },
             ) => {
-                let doubts = Doubts::of(alerts, self.blind, logs_only);
+                let doubts = Doubts::of(alerts, self.blind, logs_only, self.home.scope);
                 let mut changes = Vec::new();
                 let detector = detector.as_ref().zip(bank.as_mut());
                 let result = self.alert(r, rule, alerts, detector, &mut changes);
                 if result.is_ok() {
-                    let (index, at, reader) = (self.index, self.at, &mut self.reader);
-                    shown.take(self.catalog, alerts, |labels, value| {
-                        reader.recorded().record(index, labels, at, value);
-                    });
+                    self.show(alerts, shown);
                 }
                 let said = changes
                     .into_iter()
@@ -197,7 +353,19 @@ impl Running<'_, '_> {
                 vector.len()
             ));
         }
-        let (catalog, at) = (self.catalog, self.at);
+        self.write(rule, metric, recording, vector, silent)
+    }
+
+    /// Takes in what a recording rule gives.
+    fn write(
+        &mut self,
+        rule: &Rule,
+        metric: &str,
+        recording: &mut Recording,
+        vector: Vector,
+        silent: bool,
+    ) -> Result<(), String> {
+        let (catalog, at, scope) = (self.catalog, self.at, self.home.scope);
         let (index, reader) = (self.index, &mut self.reader);
         let mut exported = self.exported.as_mut().filter(|_| !silent);
         recording.take(catalog, rule, metric, vector, |labels, is_read, value| {
@@ -205,6 +373,7 @@ impl Running<'_, '_> {
                 reader.recorded().record(index, &labels, at, value);
             }
             if let Some(exported) = &mut exported {
+                let labels = with_scope(labels, scope);
                 exported.push(Recorded { labels, at, value });
             }
         })
@@ -251,9 +420,21 @@ impl Running<'_, '_> {
             evaluator,
             reader,
         };
-        let advanced = alerts.advance(rule, group, tick, hits, &mut world, self.external, signals);
+        let advanced = alerts.advance(rule, group, tick, hits, &mut world, self.home, signals);
         advanced.map_err(|error| error.to_string())
     }
+}
+
+/// A recorded series' labels as others see them.
+fn with_scope(labels: Labels, scope: &Labels) -> Labels {
+    if scope.is_empty() {
+        return labels;
+    }
+    let mut builder = labels.to_builder();
+    for (name, value) in scope.iter() {
+        builder.set(name, value);
+    }
+    builder.build()
 }
 
 fn hit(element: Element) -> Hit {

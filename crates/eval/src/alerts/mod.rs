@@ -13,5 +13,6 @@ mod world;
 mod tests;
 
 pub use active::ActiveAlert;
+pub use render::Home;
 pub use rule_alerts::{BaseValues, Hit, RuleAlerts};
 pub use world::{BaseOnly, World};

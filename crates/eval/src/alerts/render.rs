@@ -10,11 +10,20 @@ use super::world::World;
 /// The label that holds the rule's name.
 const ALERT_NAME: &str = "alertname";
 
+/// Where a rule is evaluated, as its alerts tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'a> {
+    /// What templates see as `$externalLabels`.
+    pub external: &'a [(String, String)],
+    /// Labels of the scope: every alert has them, whatever else it is given.
+    pub scope: &'a Labels,
+}
+
 /// Renders a rule's templates.
 #[derive(Clone, Copy)]
 pub(super) struct Renderer<'a> {
     rule: &'a Rule,
-    external: &'a [(String, String)],
+    home: Home<'a>,
     at: Timestamp,
 }
 
@@ -30,8 +39,8 @@ pub(super) enum Sees {
 }
 
 impl<'a> Renderer<'a> {
-    pub(super) fn new(rule: &'a Rule, external: &'a [(String, String)], at: Timestamp) -> Self {
-        Self { rule, external, at }
+    pub(super) fn new(rule: &'a Rule, home: Home<'a>, at: Timestamp) -> Self {
+        Self { rule, home, at }
     }
 
     /// What anything that it renders depends on.
@@ -49,12 +58,16 @@ impl<'a> Renderer<'a> {
         sees
     }
 
-    /// The element's labels without the metric's name, under the rule's labels and `alertname`.
+    /// The element's labels without the metric's name, under the rule's labels, `alertname` and the
+    /// scope.
     pub(super) fn labels(self, element: &Labels, value: f64, world: &mut dyn World) -> Labels {
         let mut builder = element.to_builder();
         builder.remove(NAME);
         self.render(&self.rule.labels, element, value, world, &mut builder);
         builder.set(ALERT_NAME, &self.rule.name);
+        for (name, value) in self.home.scope.iter() {
+            builder.set(name, value);
+        }
         builder.build()
     }
 
@@ -74,7 +87,7 @@ impl<'a> Renderer<'a> {
         into: &mut LabelsBuilder,
     ) {
         let context = TemplateContext::new(element, value)
-            .with_external_labels(self.external)
+            .with_external_labels(self.home.external)
             .at(self.at);
         for (name, template) in templates {
             into.set(name, &template.render_asking(&context, world));

@@ -13,7 +13,7 @@ use foghorn_rules::plan::{Group, Rule, RuleKind};
 use serde::{Deserialize, Serialize};
 
 use super::active::{ActiveAlert, rule_ref};
-use super::render::{Renderer, Sees};
+use super::render::{Home, Renderer, Sees};
 use super::world::World;
 use crate::promql::EvalError;
 use crate::promql::cache::{FingerprintMap, FingerprintSet};
@@ -58,8 +58,7 @@ struct Found {
 const CONDITION_MAX: usize = 120;
 
 impl RuleAlerts {
-    /// Takes in a tick's result and says what changed, in label order. `external` are the
-    /// process' external labels.
+    /// Takes in a tick's result and says what changed, in label order.
     ///
     /// # Errors
     /// [`EvalError::SameAlert`]: nothing changes. [`EvalError::Limit`]: all alerts of the rule end,
@@ -75,7 +74,7 @@ impl RuleAlerts {
         at: Timestamp,
         hits: Vec<Hit>,
         world: &mut dyn World,
-        external: &[(String, String)],
+        home: Home<'_>,
         out: &mut Vec<Signal>,
     ) -> Result<(), EvalError> {
         let RuleKind::Alert {
@@ -90,7 +89,7 @@ impl RuleAlerts {
             return Ok(());
         }
         let name = rule_ref(rule, group);
-        let (found, keys) = self.find(Renderer::new(rule, external, at), hits, world)?;
+        let (found, keys) = self.find(Renderer::new(rule, home, at), hits, world)?;
         let kept = |alert: &ActiveAlert| keeps_firing(alert, at, keep_firing_ms);
         let count = || {
             let others = self.active.iter();
@@ -147,9 +146,17 @@ impl RuleAlerts {
         self.active.is_empty() && self.doubtful.is_empty()
     }
 
-    /// Ends all alerts because their rule is gone.
-    pub fn remove_all(&mut self, rule: &RuleRef, at: Timestamp, out: &mut Vec<Signal>) {
-        self.end_all(rule, at, &Reason::RuleRemoved, out);
+    /// Ends all alerts because their rule is gone, or what it was evaluated over. Nothing of them is
+    /// remembered.
+    pub fn remove_all(
+        &mut self,
+        rule: &RuleRef,
+        at: Timestamp,
+        why: &Reason,
+        out: &mut Vec<Signal>,
+    ) {
+        self.end_all(rule, at, why, out);
+        self.doubtful.clear();
     }
 
     /// Puts an alert back as it was. Its annotations are rendered anew at the next tick.

@@ -1,14 +1,14 @@
 //! The state machine told as stories: one line a tick.
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foghorn_model::labels::NAME;
 use foghorn_model::{Labels, Reason, RuleId, Signal, Timestamp};
 use foghorn_rules::plan::{Expr, Group, Rule, RuleKind};
 use foghorn_rules::template::Template;
 
-use super::{BaseOnly, BaseValues, Hit, RuleAlerts, World};
+use super::{BaseOnly, BaseValues, Hit, Home, RuleAlerts, World};
 use crate::promql::EvalError;
 use crate::vector::Element;
 
@@ -99,6 +99,16 @@ fn tell(signals: &[Signal]) -> String {
     told
 }
 
+static NO_SCOPE: LazyLock<Labels> = LazyLock::new(Labels::empty);
+
+/// As most are evaluated: in no scope.
+fn nowhere() -> Home<'static> {
+    Home {
+        external: &[],
+        scope: &NO_SCOPE,
+    }
+}
+
 /// Runs ticks a minute apart; each is `input => what is said`.
 fn check(rule: &Rule, limit: usize, ticks: &[(&str, &str)]) -> RuleAlerts {
     let (group, mut alerts) = (group(limit), RuleAlerts::default());
@@ -106,7 +116,15 @@ fn check(rule: &Rule, limit: usize, ticks: &[(&str, &str)]) -> RuleAlerts {
         let (hits, base) = read(tick);
         let mut out = Vec::new();
         let at = Timestamp(i as i64 * MINUTE);
-        let result = alerts.advance(rule, &group, at, hits, &mut asked(&base), &[], &mut out);
+        let result = alerts.advance(
+            rule,
+            &group,
+            at,
+            hits,
+            &mut asked(&base),
+            nowhere(),
+            &mut out,
+        );
         let mut told = tell(&out);
         if let Err(error) = result {
             write!(told, "!{error}").unwrap();
@@ -220,7 +238,7 @@ fn two_elements_cannot_be_one_alert() {
             Timestamp(0),
             hits,
             &mut BaseOnly(|_: &Labels| None),
-            &[],
+            nowhere(),
             &mut out,
         )
     };
@@ -246,7 +264,7 @@ fn says_what_people_need() {
     );
     let mut out = Vec::new();
     let name = super::active::rule_ref(&rule(0, 0), &group(0));
-    alerts.remove_all(&name, Timestamp(MINUTE), &mut out);
+    alerts.remove_all(&name, Timestamp(MINUTE), &Reason::RuleRemoved, &mut out);
     assert_eq!(tell(&out), "a resolved rule_removed");
     assert!(alerts.is_empty());
 }
@@ -267,11 +285,37 @@ fn a_detector_gives_its_own_reason() {
             Timestamp(0),
             hits,
             &mut BaseOnly(|_: &Labels| None),
-            &[],
+            nowhere(),
             &mut out,
         )
         .unwrap();
     assert_eq!(tell(&out), "a firing absent");
+}
+
+#[test]
+fn an_alert_has_its_scope_over_all_else() {
+    let (mut alerts, mut out) = (RuleAlerts::default(), Vec::new());
+    let scope = Labels::from_pairs([("cluster", "eu"), ("severity", "none")]);
+    let home = Home {
+        scope: &scope,
+        ..nowhere()
+    };
+    let (hits, base) = read("a=7");
+    alerts
+        .advance(
+            &rule(0, 0),
+            &group(0),
+            Timestamp(0),
+            hits,
+            &mut asked(&base),
+            home,
+            &mut out,
+        )
+        .unwrap();
+    assert_eq!(
+        alerts.active().next().unwrap().labels.to_string(),
+        r#"{alertname="Hot", cluster="eu", host="a", severity="none"}"#
+    );
 }
 
 #[test]
@@ -294,7 +338,7 @@ fn survives_a_restart() {
             Timestamp(MINUTE),
             hits,
             &mut asked(&base),
-            &[],
+            nowhere(),
             &mut out,
         )
         .unwrap();

@@ -168,6 +168,7 @@ fn feed(catalog: &Catalog, shards: &mut [Shard], all: &[Given]) {
                 furthest: Timestamp(0),
             }],
             freed: Vec::new(),
+            ..Batch::default()
         };
         shards[shard].apply(&mut batch);
     }

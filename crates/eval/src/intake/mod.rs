@@ -10,6 +10,7 @@ mod said;
 mod tests;
 mod turned;
 mod unnamed;
+mod worlds;
 
 use std::sync::Arc;
 
@@ -24,12 +25,15 @@ use crate::batch::{Batch, Birth, Cell, Holds, Late, Segment};
 use crate::catalog::{Catalog, HitUse, ReadId};
 use crate::clock::{Arrival, PartitionClock};
 use crate::logs::{Scratch, StreamMatch};
+use crate::scope::World;
 use numbers::Numbers;
 use turned::{Sight, TurnedTable};
 use unnamed::Unnamed;
+use worlds::Worlds;
 
 pub use said::{IntakeStats, MatchHit, Said};
 pub use turned::{TURNED_AWAY_MS, TurnedAway};
+pub use worlds::DEFAULT_MAX_WORLDS;
 
 /// Most pairs of services that one intake learns from spans; further ones are refused.
 const MAX_EDGES: usize = 100_000;
@@ -45,6 +49,7 @@ struct Stream {
 pub struct Intake {
     catalog: Arc<Catalog>,
     numbers: Numbers,
+    worlds: Worlds,
     unnamed: Unnamed,
     turned: TurnedTable,
     /// Bound on the numbers in use.
@@ -79,6 +84,7 @@ impl Intake {
         Self {
             catalog,
             numbers: Numbers::default(),
+            worlds: Worlds::new(shards),
             unnamed: Unnamed::default(),
             turned: TurnedTable::default(),
             max_series: usize::MAX,
@@ -172,9 +178,19 @@ impl Intake {
                 watermark,
                 furthest,
             };
-            match batch.segments.last_mut() {
-                Some(last) if last.partition == partition => *last = segment,
-                _ => batch.segments.push(segment),
+            report_to(batch, segment);
+            for (_, batch) in &mut batch.worlds {
+                let reported = batch.segments.last().map_or(0, |last| last.cells_end);
+                let cells_end = batch.cells.len() as u32;
+                if cells_end > reported {
+                    report_to(
+                        batch,
+                        Segment {
+                            cells_end,
+                            ..segment
+                        },
+                    );
+                }
             }
         }
     }
@@ -182,7 +198,8 @@ impl Intake {
     /// A shard's death mark: the number leads nowhere from here on.
     pub fn forget(&mut self, number: u32) {
         if let Some(owner) = self.numbers.free(number) {
-            self.out[owner as usize].freed.push(number);
+            let batch = self.worlds.batch(&mut self.out, owner);
+            batch.freed.push(number);
         }
     }
 
@@ -190,6 +207,12 @@ impl Intake {
     /// stay.
     pub fn bound_series(&mut self, most: usize) {
         self.max_series = most;
+    }
+
+    /// From here on series of a world that would be one more than `most` are turned away. Worlds
+    /// that are known stay.
+    pub fn bound_worlds(&mut self, most: usize) {
+        self.worlds.bound(most);
     }
 
     /// Numbers in use: series that are known, once for each of a decoder's keys.
@@ -251,11 +274,13 @@ impl Intake {
         self.streams.clear();
     }
 
-    fn number(&mut self, labels: Labels, holds: Holds, key: SeriesKey) -> u32 {
-        let owner = (labels.fingerprint().0 % self.out.len() as u128) as u16;
+    fn number(&mut self, labels: Labels, holds: Holds, key: SeriesKey, world: u16) -> u32 {
+        let shard = (labels.fingerprint().0 % self.out.len() as u128) as u16;
+        let owner = self.worlds.owner(world, shard);
         let is_hit = matches!(holds, Holds::Records(_));
         let number = self.numbers.give(key, owner, is_hit);
-        self.out[owner as usize].births.push(Birth {
+        let batch = self.worlds.batch(&mut self.out, owner);
+        batch.births.push(Birth {
             series: number,
             labels,
             holds,
@@ -264,20 +289,42 @@ impl Intake {
         number
     }
 
+    /// Whether the log has decided about the new series of the record that is being read.
+    fn is_settled(&self) -> bool {
+        let reading = self.clocks.get(self.at);
+        reading.is_some_and(|(partition, _)| self.turned.is_settled(*partition, self.offset))
+    }
+
     /// Whether a series that is not known may be.
     fn admit(&mut self, key: SeriesKey) -> bool {
-        let Some((partition, _)) = self.clocks.get(self.at) else {
-            return false;
-        };
-        let partition = *partition;
-        let admitted =
-            self.numbers.live() < self.max_series || self.turned.is_settled(partition, self.offset);
+        let admitted = self.numbers.live() < self.max_series || self.is_settled();
         if !admitted {
-            self.stats.refused_series += 1;
-            self.turned.decide(partition, self.offset, key);
+            self.turn_away_from_here(key);
             self.say_refused();
         }
         admitted
+    }
+
+    fn turn_away_from_here(&mut self, key: SeriesKey) {
+        if let Some((partition, _)) = self.clocks.get(self.at) {
+            self.stats.refused_series += 1;
+            self.turned.decide(*partition, self.offset, key);
+        }
+    }
+
+    /// The number of the world that a series lives in; `None` where it is turned away with it.
+    fn world(&mut self, world: Option<World>, key: SeriesKey) -> Option<u16> {
+        let Some(world) = world else { return Some(0) };
+        let number = self.worlds.number(world.clone(), self.is_settled());
+        if number.is_none() {
+            self.turn_away_from_here(key);
+            let World { scope, replica } = world;
+            self.refuse(Refusal::new(
+                "scope_limit",
+                format!("scope {scope}, replica {replica:?}: as many are known as may be"),
+            ));
+        }
+        number
     }
 
     /// Whether a series is turned away in the record that is being read, known or not.
@@ -303,8 +350,8 @@ impl Intake {
     #[inline]
     fn cell(&mut self, number: u32, at: Timestamp, value: f64, arrival: Arrival) {
         let batch = match &mut self.out[..] {
-            [only] => only,
-            all => &mut all[self.numbers.owner(number) as usize],
+            [only] if self.worlds.is_empty() => only,
+            all => self.worlds.batch(all, self.numbers.owner(number)),
         };
         if let Arrival::Late(hidden) = arrival {
             batch.late.push(Late {
@@ -402,7 +449,7 @@ impl Intake {
                 self.stats.refused_samples += 1;
                 return;
             }
-            None => self.number(hit.labels(), Holds::Records(read), key),
+            None => self.number(hit.labels(), Holds::Records(read), key, 0),
         };
         self.cell(number, record.at, hit.line().len() as f64, arrival);
     }
@@ -422,6 +469,14 @@ const MAX_STREAMS: usize = 100_000;
 
 /// The matcher's view of one hit's labels.
 type Hit<'a> = crate::logs::HitLabels<'a>;
+
+/// A batch's cells up to here are of this partition, and it has got so far.
+fn report_to(batch: &mut Batch, segment: Segment) {
+    match batch.segments.last_mut() {
+        Some(last) if last.partition == segment.partition => *last = segment,
+        _ => batch.segments.push(segment),
+    }
+}
 
 fn no_word() -> Said {
     Said {
@@ -512,6 +567,11 @@ impl SampleSink for Intake {
             }
         }
         let key = SeriesKey(key.0 ^ self.salt);
+        let rule = self.catalog.scoping().and_then(|s| s.rule_of(self.source));
+        let (world, labels) = match rule.map(|rule| rule.split(&labels)) {
+            Some((world, seen)) => (Some(world), seen),
+            None => (None, labels),
+        };
         if self.catalog.reads_of(&labels, self.source).next().is_none() {
             self.unnamed.insert(key);
             return SeriesRef::UNNAMED;
@@ -519,7 +579,10 @@ impl SampleSink for Intake {
         if !self.admit(key) {
             return TURNED_AWAY;
         }
-        SeriesRef(self.number(labels, Holds::Samples(kind), key))
+        match self.world(world, key) {
+            Some(world) => SeriesRef(self.number(labels, Holds::Samples(kind), key, world)),
+            None => TURNED_AWAY,
+        }
     }
 
     #[inline]

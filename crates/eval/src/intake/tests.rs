@@ -6,6 +6,7 @@ use foghorn_rules::{LoadOptions, Source, load};
 
 use super::*;
 use crate::clock::TimeRules;
+use crate::scope::{ScopeRule, Scoping, SourceScope};
 
 const ONE: Partition = Partition::new(0, 0);
 const TWO: Partition = Partition::new(0, 1);
@@ -182,4 +183,47 @@ fn unnamed_keys_are_forgotten_in_time() {
         intake.end();
     }
     assert!(intake.unnamed.len() <= 22, "{}", intake.unnamed.len());
+}
+
+#[test]
+fn series_of_a_scope_too_many_are_turned_away_with_it() {
+    let mut intake = intake(usize::MAX);
+    intake.bound_worlds(1);
+    let rule = ScopeRule {
+        labels: vec!["cluster".to_owned()],
+        replica: None,
+    };
+    intake.catalog.scope_sources(&Scoping {
+        sources: vec![SourceScope::Scoped(rule)],
+        ..Scoping::default()
+    });
+    assert!(intake.begin(ONE, 0, None));
+    let sent = [(1, "eu"), (2, "us"), (3, "eu")];
+    for (key, cluster) in sent {
+        let labels = Labels::from_pairs([("__name__", "up"), ("cluster", cluster)]);
+        let series = intake.define(SeriesKey(key), labels, SeriesKind::Absolute);
+        intake.sample(series, Timestamp(0), 1.0);
+    }
+    intake.end();
+    let batch = &intake.batches()[0];
+    let told = batch.worlds.iter().map(|(world, batch)| {
+        let births: Vec<_> = batch
+            .births
+            .iter()
+            .map(|birth| birth.labels.to_string())
+            .collect();
+        format!("{}: {} of {births:?}", world.scope, batch.cells.len())
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [r#"{cluster="eu"}: 2 of ["up", "up"]"#]);
+    assert!(batch.cells.is_empty());
+    let refused = intake.take_refused();
+    let codes: Vec<_> = refused.iter().map(|(_, _, refusal)| refusal.code).collect();
+    assert_eq!(codes, ["scope_limit"]);
+    let decided: Vec<_> = intake
+        .take_turned_away()
+        .iter()
+        .map(|away| away.key)
+        .collect();
+    assert_eq!(decided, [SeriesKey(2)]);
 }

@@ -9,8 +9,10 @@ mod retire;
 mod sets;
 #[cfg(test)]
 mod tests;
+mod worlds;
 
 pub use leaf::nameless_order;
+pub use worlds::WorldShards;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use smallvec::SmallVec;
 
 use crate::batch::{Batch, Birth, Cell, Holds};
 use crate::catalog::{Catalog, GroupIndex, RECORDED, ReadId};
+use crate::scope::{Heard, World};
 use crate::series::{Kind, LatePoint, PartitionRank, Series};
 use crate::vector::Point;
 use sets::{ReadSets, UNREAD};
@@ -66,7 +69,7 @@ pub struct Shard {
     /// group that records it.
     by_identity: HashTable<u32>,
     sets: ReadSets,
-    /// Per intake: its numbers' slots.
+    /// Per intake: its numbers' slots. Worlds have one table: see [`Shard::in_world`].
     refs: Vec<Vec<u32>>,
     limbo: HashMap<(u16, u32), Birth>,
     /// Per read: slots of its members, in label order once sorted.
@@ -89,6 +92,10 @@ pub struct Shard {
     rows: leaf::Versions,
     /// Slots with samples that are to be put in their places.
     unordered: Vec<u32>,
+    /// Series of scopes and replicas, each world as a shard of its own.
+    worlds: BTreeMap<World, Shard>,
+    /// When its sources were heard; `None` where there are no scopes, and nobody asks.
+    heard: Option<Heard>,
 }
 
 impl Shard {
@@ -97,6 +104,7 @@ impl Shard {
         let (reads, groups) = (catalog.reads.len(), catalog.rules.groups.len());
         Self {
             sets: ReadSets::new(&catalog),
+            heard: catalog.scoping().map(|_| Heard::default()),
             catalog,
             series: Vec::new(),
             free: Vec::new(),
@@ -116,6 +124,7 @@ impl Shard {
             scratch: Vec::new(),
             rows: leaf::Versions::default(),
             unordered: Vec::new(),
+            worlds: BTreeMap::new(),
         }
     }
 
@@ -128,6 +137,23 @@ impl Shard {
         for number in batch.freed.drain(..) {
             self.forget(intake, number);
         }
+        // A number that one world has freed may be born in another.
+        for (world, batch) in &mut batch.worlds {
+            let freed = batch.freed.drain(..);
+            if freed.len() > 0 {
+                self.in_world(world, |shard| freed.for_each(|n| shard.forget(intake, n)));
+            }
+        }
+        self.apply_cells(intake, batch);
+        for (world, batch) in &mut batch.worlds {
+            if !batch.is_empty() {
+                self.in_world(world, |shard| shard.apply_cells(intake, batch));
+            }
+        }
+    }
+
+    /// Takes in births, cells and segments.
+    fn apply_cells(&mut self, intake: u16, batch: &mut Batch) {
         for birth in batch.births.drain(..) {
             self.bear(intake, birth);
         }
@@ -190,6 +216,9 @@ impl Shard {
         let (partitions, sets, reads) = (&self.partitions, &self.sets, series.reads);
         match hidden {
             None => {
+                if let Some(heard) = &mut self.heard {
+                    heard.note(series.source, cell.t);
+                }
                 let first = series.append(
                     point,
                     from,
@@ -383,7 +412,11 @@ impl Shard {
     /// Death marks since the last call: (intake, its number). Each must come back as
     /// [`Batch::freed`].
     pub fn take_deaths(&mut self) -> Vec<(u16, u32)> {
-        std::mem::take(&mut self.deaths)
+        let mut deaths = std::mem::take(&mut self.deaths);
+        for world in self.worlds.values_mut() {
+            deaths.append(&mut world.deaths);
+        }
+        deaths
     }
 
     /// How far each partition has got here.
@@ -409,16 +442,23 @@ impl Shard {
 
     /// Counts; bytes are summed on the call.
     pub fn stats(&self) -> ShardStats {
-        let bytes = self.series.iter().flatten().map(Series::bytes).sum();
+        let all = std::iter::once(self).chain(self.worlds.values());
+        let series = all.flat_map(|shard| shard.series.iter().flatten());
         ShardStats {
-            bytes,
-            ..self.stats
+            bytes: series.map(Series::bytes).sum(),
+            ..self.counts()
         }
     }
 
     /// Counts without bytes: cheap.
     pub fn counts(&self) -> ShardStats {
-        self.stats
+        let mut sum = self.stats;
+        for world in self.worlds.values() {
+            sum.series += world.stats.series;
+            sum.samples += world.stats.samples;
+            sum.late += world.stats.late;
+        }
+        sum
     }
 }
 

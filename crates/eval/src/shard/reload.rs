@@ -12,7 +12,12 @@ use crate::series::Kind;
 impl Shard {
     /// Takes new rules: series that nothing names any more go, the others keep their windows.
     /// `group_map` gives, per new group, the old group whose ticks it goes on with.
-    pub fn reload(&mut self, catalog: Arc<Catalog>, group_map: &[Option<GroupIndex>]) {
+    pub fn reload(&mut self, catalog: &Arc<Catalog>, group_map: &[Option<GroupIndex>]) {
+        self.reload_own(Arc::clone(catalog), group_map);
+        self.in_worlds(|shard| shard.reload_own(Arc::clone(catalog), group_map));
+    }
+
+    fn reload_own(&mut self, catalog: Arc<Catalog>, group_map: &[Option<GroupIndex>]) {
         self.order();
         let old = std::mem::replace(&mut self.catalog, catalog);
         let catalog = Arc::clone(&self.catalog);

@@ -18,6 +18,11 @@ use crate::series::{PartitionRank, Series, SetId, Span};
 impl Shard {
     /// A group closed a tick: what no group can reach any more goes, if not at once.
     pub fn closed(&mut self, group: GroupIndex, tick: Timestamp) {
+        self.closed_own(group, tick);
+        self.in_worlds(|shard| shard.closed_own(group, tick));
+    }
+
+    fn closed_own(&mut self, group: GroupIndex, tick: Timestamp) {
         self.order();
         self.closed[group] = tick;
         let catalog = Arc::clone(&self.catalog);
@@ -38,6 +43,20 @@ impl Shard {
             self.next_unread = tick + LOOKBACK_MS / 4;
             self.sweep_unread();
         }
+        self.forget_heard();
+    }
+
+    /// What was heard of a source is asked for at the ticks of groups that read it, and not before the
+    /// last one that each has closed.
+    fn forget_heard(&mut self) {
+        let Some(heard) = &mut self.heard else { return };
+        let (catalog, closed) = (&self.catalog, &self.closed);
+        heard.forget(|source| {
+            let groups = closed.iter().zip(&catalog.rules.groups).enumerate();
+            let reading = groups.filter(|(g, _)| catalog.reads_source(*g, source));
+            let asked = reading.map(|(_, (closed, group))| *closed - group.query_offset_ms);
+            asked.min().unwrap_or(Timestamp::MIN)
+        });
     }
 
     /// Adds what leaves a group's reach to its totals of delta series.

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use foghorn_emit::{RecordedConfig, SinkConfig};
+use foghorn_eval::intake::DEFAULT_MAX_WORLDS;
+use foghorn_eval::scope::{DEFAULT_REPLICA_TIMEOUT_MS, DEFAULT_SCOPE_TTL_MS};
 use foghorn_http::HttpConfig;
 use foghorn_ingest::{KafkaConfig, SourceConfig, Span};
 use foghorn_rules::{Diagnostic, LoadOptions, Slots, diagnostic};
@@ -91,6 +93,10 @@ pub(crate) struct ReceiverConfig {
     pub(crate) allowed_lateness: Span,
     /// How bodies are decoded.
     pub(crate) decode: foghorn_wire::DecodeOptions,
+    /// As a source's `scope`.
+    pub(crate) scope: Vec<String>,
+    /// As a source's `replica`.
+    pub(crate) replica: Option<String>,
 }
 
 impl Default for ReceiverConfig {
@@ -100,6 +106,8 @@ impl Default for ReceiverConfig {
             queue_bytes: 64 << 20,
             allowed_lateness: Span(10_000),
             decode: foghorn_wire::DecodeOptions::default(),
+            scope: Vec::new(),
+            replica: None,
         }
     }
 }
@@ -158,6 +166,10 @@ pub(crate) struct TimeConfig {
     pub(crate) max_skew: Span,
     /// A start with some partition read by another instance is given up after so long.
     pub(crate) settle: Span,
+    /// A replica that was not heard for so long gives way to another of its scope.
+    pub(crate) replica_timeout: Span,
+    /// A scope that was not heard for so long is no more: its alerts end.
+    pub(crate) scope_ttl: Span,
 }
 
 impl Default for TimeConfig {
@@ -167,6 +179,8 @@ impl Default for TimeConfig {
             max_stall: Span(120_000),
             max_skew: Span(600_000),
             settle: Span(20_000),
+            replica_timeout: Span(DEFAULT_REPLICA_TIMEOUT_MS),
+            scope_ttl: Span(DEFAULT_SCOPE_TTL_MS),
         }
     }
 }
@@ -177,12 +191,16 @@ impl Default for TimeConfig {
 pub(crate) struct LimitConfig {
     /// Series that one worker may know; further ones are turned away.
     pub(crate) max_series: usize,
+    /// Scopes and replicas that one worker may see since its start; series of further ones are turned
+    /// away.
+    pub(crate) max_scopes: usize,
 }
 
 impl Default for LimitConfig {
     fn default() -> Self {
         Self {
             max_series: 2_000_000,
+            max_scopes: DEFAULT_MAX_WORLDS,
         }
     }
 }
@@ -319,6 +337,43 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
                 "librdkafka takes a pattern only with a leading ^",
             );
         }
+    }
+    for source in config.sources.iter().filter(|source| source.is_scoped()) {
+        if !source.format.has_series() {
+            let name = &source.name;
+            problem(
+                name,
+                format!("source {name:?} is {}, which has no scope", source.format),
+                "scope and replica are for sources of metrics: logs, changes and alerts are read whole",
+            );
+        }
+    }
+    let receivers = (&config.receivers.scope, &config.receivers.replica);
+    let sources = config
+        .sources
+        .iter()
+        .map(|source| (&source.scope, &source.replica));
+    for (scope, replica) in sources.chain([receivers]) {
+        for (i, name) in scope.iter().chain(replica).enumerate() {
+            if scope[..i].contains(name) {
+                let hint = "scope tells clusters apart, replica the copies of one Prometheus";
+                problem(name, format!("{name:?} is named twice"), hint);
+            }
+            if matches!(name.as_str(), "" | "__name__" | "alertname" | "le") {
+                problem(
+                    name,
+                    format!("{name:?} cannot be scope or replica"),
+                    "name a label that tells clusters or replicas apart, such as `cluster`",
+                );
+            }
+        }
+    }
+    if config.time.scope_ttl <= config.time.replica_timeout {
+        problem(
+            "scope_ttl",
+            "scope_ttl is not longer than replica_timeout".to_owned(),
+            "a scope outlives the silence of its replicas: 24h and 1m by default",
+        );
     }
     for sink in &config.sinks {
         for found in sink.problems() {

@@ -145,3 +145,27 @@ fn what_types_cannot_say_is_said() {
         "1:1: sources read topics, but no cluster is named (add `kafka: {brokers: host:9092, group: foghorn}`)\n1:1: the cluster needs a consumer group (add `group: foghorn` under `kafka:`)",
     );
 }
+
+#[test]
+fn scopes_are_for_metrics_and_name_labels_once() {
+    check_source(
+        "format: remote_write_1, scope: [cluster], replica: prometheus_replica",
+        "",
+    );
+    check_source(
+        "format: json_logs, scope: [cluster]",
+        "3:12: source \"m\" is json_logs, which has no scope (scope and replica are for sources of metrics: logs, changes and alerts are read whole)",
+    );
+    check_source(
+        "format: mimir, scope: [zone], replica: zone",
+        "3:54: \"zone\" is named twice (scope tells clusters apart, replica the copies of one Prometheus)",
+    );
+    check_source(
+        "format: mimir, scope: [alertname]",
+        "3:54: \"alertname\" cannot be scope or replica (name a label that tells clusters or replicas apart, such as `cluster`)",
+    );
+    check(
+        "receivers: {replica: le}\ntime: {scope_ttl: 30s}\n",
+        "1:16: \"le\" cannot be scope or replica (name a label that tells clusters or replicas apart, such as `cluster`)\n2:8: scope_ttl is not longer than replica_timeout (a scope outlives the silence of its replicas: 24h and 1m by default)",
+    );
+}

@@ -9,7 +9,7 @@ use foghorn_engine::{Entry, History, Pin};
 use foghorn_eval::intake::IntakeStats;
 use foghorn_ingest::Raw;
 use foghorn_model::{Offset, Partition, Timestamp};
-use foghorn_runtime::{Layout, Pipeline};
+use foghorn_runtime::{Layout, Pipeline, ScopeTimes};
 use foghorn_testkit::scenario::BEGIN;
 
 use super::rng::Rng;
@@ -58,7 +58,10 @@ fn pipeline(world: &World, layout: &Layout) -> Pipeline {
         &world.sources,
         correlator,
         Vec::new(),
-        layout,
+        &Layout {
+            scope_times: world.scope_times,
+            ..layout.clone()
+        },
     )
 }
 
@@ -68,6 +71,7 @@ pub(crate) fn layout(rng: &mut Rng, patience: Patience) -> Layout {
         shards: 1 + rng.below(3),
         intakes: 1 + rng.below(2),
         patience,
+        scope_times: ScopeTimes::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use foghorn_eval::catalog::Catalog;
 use foghorn_ingest::{SourceConfig, Span};
 use foghorn_model::{Labels, Partition, Timestamp};
 use foghorn_rules::{LoadOptions, Source, load};
+use foghorn_runtime::ScopeTimes;
 use foghorn_testkit::scenario::BEGIN;
 use foghorn_wire::Format;
 use foghorn_wire::encode::{
@@ -40,6 +41,7 @@ pub(crate) struct World {
     pub(crate) born_ms: BTreeMap<Partition, i64>,
     /// Nothing comes after it.
     pub(crate) end_ms: i64,
+    pub(crate) scope_times: ScopeTimes,
 }
 
 /// How a partition behaves.
@@ -85,7 +87,22 @@ impl World {
             logs: BTreeMap::new(),
             born_ms: BTreeMap::new(),
             end_ms: 0,
+            scope_times: ScopeTimes::default(),
         }
+    }
+
+    /// Series of two sources live in scopes, and some of them come from replicas.
+    pub(crate) fn scoped(mut self, scope_ttl_ms: i64) -> Self {
+        for source in [FIRST, SECOND] {
+            let source = &mut self.sources[source as usize];
+            source.scope = vec!["zone".to_owned()];
+            source.replica = Some("instance".to_owned());
+        }
+        self.scope_times = ScopeTimes {
+            replica_timeout_ms: 10_000,
+            scope_ttl_ms,
+        };
+        self
     }
 
     /// Some partitions of some sources, each with its own habits.
