@@ -24,6 +24,8 @@ mod flow;
 mod home;
 #[path = "e2e/instances.rs"]
 mod instances;
+#[path = "e2e/live.rs"]
+mod live;
 #[path = "e2e/outage.rs"]
 mod outage;
 #[path = "e2e/pressure.rs"]
