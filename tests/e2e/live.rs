@@ -265,6 +265,10 @@ fn occurrences(hook: &Hook, cluster: &str, from: &str) -> BTreeMap<Occurrence, (
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "which Prometheus is beside us is no setting of Foghorn's"
+)]
 #[ignore = "needs FOGHORN_PROMETHEUS, the path of a Prometheus 3.5, and four minutes"]
 fn pairs_of_prometheus_and_foghorn_say_the_same() {
     let binary = std::env::var("FOGHORN_PROMETHEUS").expect("FOGHORN_PROMETHEUS is its path");

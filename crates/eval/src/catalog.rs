@@ -85,6 +85,8 @@ pub struct Catalog {
     recorders: Vec<BTreeSet<GroupIndex>>,
     /// Whether some rule reads the series in which alerts show.
     reads_alerts: bool,
+    /// Metrics that several rules of one group record.
+    shared_records: BTreeSet<String>,
     /// Names of the sources, by position in the config.
     sources: OnceLock<Vec<String>>,
     /// Which labels of the sources' series are scope and replica.
@@ -108,6 +110,7 @@ impl Catalog {
             index: ReadIndex::default(),
             recorders: Vec::new(),
             reads_alerts: false,
+            shared_records: BTreeSet::new(),
             sources: OnceLock::new(),
             scoping: OnceLock::new(),
             rules,
@@ -190,6 +193,15 @@ impl Catalog {
             }
         }
         self.matcher = LogMatcher::new(&self.pipelines);
+        for group in &self.rules.groups {
+            let mut known = BTreeSet::new();
+            let records = group.rules.iter().filter_map(|rule| match &rule.kind {
+                RuleKind::Record { metric } => Some(&**metric),
+                RuleKind::Alert { .. } | RuleKind::Match { .. } => None,
+            });
+            let again = records.filter(|metric| !known.insert(*metric));
+            self.shared_records.extend(again.map(str::to_owned));
+        }
         let records: Vec<Vec<Labels>> = self
             .rules
             .groups
@@ -274,6 +286,13 @@ impl Catalog {
             .reach_ms
             .keys()
             .any(|group| self.reads_source(*group, source))
+    }
+
+    /// Whether what a rule records of a metric must be kept: some rule reads it, or another one of its
+    /// group may record the same series.
+    pub fn keeps_recorded(&self, labels: &Labels) -> bool {
+        self.reads_of(labels, RECORDED).next().is_some()
+            || self.shared_records.contains(labels.metric())
     }
 
     /// Whether some rule reads the series in which alerts show.

@@ -131,6 +131,18 @@ impl Labels {
         builder.build()
     }
 
+    /// Texts by name, as annotations are: of two with one name the later wins, and an empty one is
+    /// one, too.
+    pub fn from_texts<N: AsRef<str>, V: AsRef<str>>(
+        texts: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let mut builder = LabelsBuilder::default();
+        for (name, text) in texts {
+            builder.set_text(name.as_ref(), text.as_ref());
+        }
+        builder.build()
+    }
+
     fn schema(&self) -> &Schema {
         &self.packed.header.schema
     }
@@ -328,7 +340,8 @@ impl Serialize for Labels {
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::from_pairs(BTreeMap::<String, String>::deserialize(
+        // As it was written: a set that was packed before.
+        Ok(Self::from_texts(BTreeMap::<String, String>::deserialize(
             deserializer,
         )?))
     }
@@ -337,6 +350,14 @@ impl<'de> Deserialize<'de> for Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_texts_empty_ones_stay() {
+        let texts = Labels::from_texts([("b", ""), ("a", "1"), ("a", "")]);
+        assert_eq!(texts.to_string(), r#"{a="", b=""}"#);
+        let back: Labels = serde_json::from_str(&serde_json::to_string(&texts).unwrap()).unwrap();
+        assert_eq!(back, texts);
+    }
 
     #[test]
     fn sorts_dedups_and_drops_empty_values() {

@@ -260,7 +260,7 @@ fn alert_test(node: &Node, desk: &mut Desk<'_>) -> Option<AlertTest> {
         } else if let Some(fields) = Fields::open(node, "an expected alert", &known, desk) {
             let labels = pairs(&fields, "exp_labels", desk);
             let annotations = pairs(&fields, "exp_annotations", desk);
-            expected.push((with_name(labels, name), Labels::from_pairs(annotations)));
+            expected.push((with_name(labels, name), Labels::from_texts(annotations)));
         }
     }
     Some(AlertTest {

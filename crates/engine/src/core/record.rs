@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use foghorn_eval::catalog::{Catalog, RECORDED};
+use foghorn_eval::catalog::Catalog;
 use foghorn_eval::promql::Value;
 use foghorn_eval::vector::{Element, Vector};
 use foghorn_model::labels::NAME;
@@ -22,8 +22,8 @@ pub(super) struct Recording {
 #[derive(Clone, Debug)]
 struct Live {
     labels: Labels,
-    /// Whether some rule reads it: else it need not be kept.
-    is_read: bool,
+    /// Whether another rule must see it: else it need not be kept.
+    is_kept: bool,
     /// Count of the last tick that recorded it.
     tick: u64,
 }
@@ -36,29 +36,30 @@ impl Recording {
 
     /// Series that are recorded for nobody here.
     pub(super) fn unread(&self) -> usize {
-        self.live.values().filter(|live| !live.is_read).count()
+        self.live.values().filter(|live| !live.is_kept).count()
     }
 
     /// After a reload: other rules read other series.
     pub(super) fn read_anew(&mut self, catalog: &Catalog) {
         for live in self.live.values_mut() {
-            live.is_read = is_read(catalog, &live.labels);
+            live.is_kept = catalog.keeps_recorded(&live.labels);
         }
     }
 
-    /// Takes in a tick's result and calls `write` for each sample to be recorded (with whether a
-    /// rule reads its series): those of the result in its order, then staleness markers of what was
-    /// recorded at the last tick and is gone, in label order.
+    /// Takes in a tick's result and calls `write` for each sample to be recorded (with whether its
+    /// series must be kept): those of the result in its order, then staleness markers of what was
+    /// recorded at the last tick and is gone, in label order. `write` says whether the sample stands.
     ///
     /// # Errors
-    /// Two elements become one series: nothing is recorded.
+    /// Two elements become one series: nothing is recorded. A rule before this one recorded another
+    /// value of a series at this tick, which stands: the rest is recorded.
     pub(super) fn take(
         &mut self,
         catalog: &Catalog,
         rule: &Rule,
         metric: &str,
         vector: Vector,
-        mut write: impl FnMut(Labels, bool, f64),
+        mut write: impl FnMut(Labels, bool, f64) -> bool,
     ) -> Result<(), String> {
         self.tick += 1;
         let tick = self.tick;
@@ -72,14 +73,14 @@ impl Recording {
             if let Some(live) = self.live.get_mut(&key).filter(|_| keeps) {
                 live.tick = tick;
                 known += 1;
-                samples.push((live.labels.clone(), live.is_read, element.value));
+                samples.push((live.labels.clone(), live.is_kept, element.value));
             } else {
                 let labels = recorded_labels(&element, rule, metric);
-                let is_read = is_read(catalog, &labels);
-                samples.push((labels.clone(), is_read, element.value));
+                let is_kept = catalog.keeps_recorded(&labels);
+                samples.push((labels.clone(), is_kept, element.value));
                 let live = Live {
                     labels,
-                    is_read,
+                    is_kept,
                     tick,
                 };
                 fresh.push((key, live));
@@ -106,18 +107,19 @@ impl Recording {
             gone.sort_by(|a, b| a.labels.cmp(&b.labels));
         }
         self.live.extend(fresh);
-        for (labels, is_read, value) in samples {
-            write(labels, is_read, value);
+        let mut all_stand = true;
+        for (labels, is_kept, value) in samples {
+            all_stand &= write(labels, is_kept, value);
         }
         for live in gone {
-            write(live.labels, live.is_read, STALE_NAN);
+            // Another rule may go on with the series at this very tick: its sample stands.
+            write(live.labels, live.is_kept, STALE_NAN);
+        }
+        if !all_stand {
+            return Err("duplicate sample for timestamp".to_owned());
         }
         Ok(())
     }
-}
-
-fn is_read(catalog: &Catalog, labels: &Labels) -> bool {
-    catalog.reads_of(labels, RECORDED).next().is_some()
 }
 
 fn recorded_labels(element: &Element, rule: &Rule, metric: &str) -> Labels {
@@ -170,16 +172,17 @@ mod tests {
                 value: pair[1].parse().unwrap(),
             });
             let mut written = Vec::new();
-            let write = |labels: Labels, is_read: bool, value: f64| {
+            let write = |labels: Labels, is_kept: bool, value: f64| {
                 let host = labels.value("host").to_owned();
                 let value = if foghorn_model::is_stale(value) {
                     "ends".to_owned()
                 } else {
                     value.to_string()
                 };
-                let unread = if is_read { "" } else { " unread" };
+                let unread = if is_kept { "" } else { " unread" };
                 assert_eq!(labels.metric(), "r");
                 written.push(format!("{host} {value}{unread}"));
+                true
             };
             let result = recording.take(&catalog, rule, "r", elements.collect(), write);
             let told = match result {

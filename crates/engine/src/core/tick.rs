@@ -187,7 +187,7 @@ impl Core {
             for rule in &mut state.rules {
                 if let Memory::Alert { alerts, shown, .. } = &mut rule.memory {
                     shown.take(&catalog, alerts, scope, |labels, value| {
-                        shared.recorded.record(group, labels, at, value);
+                        shared.recorded.record_anew(group, labels, at, value);
                     });
                 }
             }
@@ -368,14 +368,13 @@ impl Running<'_, '_> {
         let (catalog, at, scope) = (self.catalog, self.at, self.home.scope);
         let (index, reader) = (self.index, &mut self.reader);
         let mut exported = self.exported.as_mut().filter(|_| !silent);
-        recording.take(catalog, rule, metric, vector, |labels, is_read, value| {
-            if is_read {
-                reader.recorded().record(index, &labels, at, value);
-            }
-            if let Some(exported) = &mut exported {
+        recording.take(catalog, rule, metric, vector, |labels, is_kept, value| {
+            let stands = !is_kept || reader.recorded().record(index, &labels, at, value);
+            if let Some(exported) = exported.as_mut().filter(|_| stands) {
                 let labels = with_scope(labels, scope);
                 exported.push(Recorded { labels, at, value });
             }
+            stands
         })
     }
 

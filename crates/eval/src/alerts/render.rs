@@ -63,7 +63,9 @@ impl<'a> Renderer<'a> {
     pub(super) fn labels(self, element: &Labels, value: f64, world: &mut dyn World) -> Labels {
         let mut builder = element.to_builder();
         builder.remove(NAME);
-        self.render(&self.rule.labels, element, value, world, &mut builder);
+        self.render(&self.rule.labels, element, value, world, |name, text| {
+            builder.set(name, text);
+        });
         builder.set(ALERT_NAME, &self.rule.name);
         for (name, value) in self.home.scope.iter() {
             builder.set(name, value);
@@ -71,10 +73,18 @@ impl<'a> Renderer<'a> {
         builder.build()
     }
 
-    /// The rule's annotations.
+    /// The rule's annotations, empty ones among them.
     pub(super) fn annotations(self, element: &Labels, value: f64, world: &mut dyn World) -> Labels {
         let mut builder = LabelsBuilder::default();
-        self.render(&self.rule.annotations, element, value, world, &mut builder);
+        self.render(
+            &self.rule.annotations,
+            element,
+            value,
+            world,
+            |name, text| {
+                builder.set_text(name, text);
+            },
+        );
         builder.build()
     }
 
@@ -84,13 +94,13 @@ impl<'a> Renderer<'a> {
         element: &Labels,
         value: f64,
         world: &mut dyn World,
-        into: &mut LabelsBuilder,
+        mut take: impl FnMut(&str, &str),
     ) {
         let context = TemplateContext::new(element, value)
             .with_external_labels(self.home.external)
             .at(self.at);
         for (name, template) in templates {
-            into.set(name, &template.render_asking(&context, world));
+            take(name, &template.render_asking(&context, world));
         }
     }
 }

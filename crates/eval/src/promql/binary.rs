@@ -111,7 +111,7 @@ pub(super) fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Mul => a * b,
         BinaryOp::Div => a / b,
         BinaryOp::Mod => a % b,
-        BinaryOp::Pow => a.powf(b),
+        BinaryOp::Pow => super::power::power(a, b),
         BinaryOp::Atan2 => a.atan2(b),
         BinaryOp::Eq
         | BinaryOp::Ne

@@ -28,6 +28,17 @@ pub(super) fn of_time(func: Func) -> Option<fn(i64) -> i64> {
     })
 }
 
+/// A value as whole seconds, towards zero. What is no time (NaN, infinity, beyond 64 bits) is the last
+/// second that there is, as it comes out of Go's conversion and calendar on x86-64.
+pub(super) fn seconds(value: f64) -> i64 {
+    let first = i64::MIN as f64;
+    if value >= first && value < -first {
+        value as i64
+    } else {
+        i64::MAX
+    }
+}
+
 fn days(seconds: i64) -> i64 {
     seconds.div_euclid(86_400)
 }
@@ -105,6 +116,19 @@ mod tests {
         check(Func::Hour, at, 23);
         check(Func::Minute, at, 19);
         check(Func::DaysInMonth, at, 30);
+    }
+
+    #[test]
+    fn what_is_no_time_is_the_end_of_time() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30] {
+            let at = seconds(value);
+            check(Func::Year, at, 292_277_026_596);
+            check(Func::DayOfWeek, at, 0);
+            check(Func::DayOfYear, at, 339);
+            check(Func::Hour, at, 15);
+        }
+        check(Func::Year, seconds(-1e17), -3_168_871_881);
+        check(Func::Year, seconds(-0.9), 1970);
     }
 
     #[test]

@@ -305,7 +305,7 @@ impl Pass<'_> {
             return self.map_arg(call, at, func);
         }
         if let Some(func) = calendar::of_time(call.func) {
-            let field = |seconds: f64| func(seconds as i64) as f64;
+            let field = |value: f64| func(calendar::seconds(value)) as f64;
             if call.args.is_empty() {
                 return Ok(one(
                     Labels::empty(),

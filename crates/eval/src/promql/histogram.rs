@@ -98,10 +98,7 @@ fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
         return f64::NAN;
     }
     let rank = q * observations;
-    let at = buckets[..last]
-        .iter()
-        .position(|bucket| bucket.count >= rank)
-        .unwrap_or(last);
+    let at = first_reaching(rank, &buckets[..last]);
     if at == last {
         return buckets[last - 1].upper;
     }
@@ -116,6 +113,21 @@ fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
     let (below, bucket) = (buckets[at - 1], buckets[at]);
     below.upper
         + (bucket.upper - below.upper) * ((rank - below.count) / (bucket.count - below.count))
+}
+
+/// The first bucket that reaches a rank, halving as Go's `sort.Search` does: a bucket that holds NaN
+/// reaches none, and which of its neighbours is found depends on where the halves lie.
+fn first_reaching(rank: f64, buckets: &[Bucket]) -> usize {
+    let (mut low, mut high) = (0, buckets.len());
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        if buckets[middle].count >= rank {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 /// Prometheus' `BucketFraction`: linear within a bucket, the lowest from 0 where its bound is above
@@ -242,6 +254,22 @@ mod tests {
         check(0.5, &[(1.0, 0.0), (INF, 0.0)], f64::NAN);
         check(-1.0, &[(1.0, 0.0), (INF, 0.0)], -INF);
         check(2.0, &[(1.0, 0.0), (INF, 0.0)], INF);
+    }
+
+    #[test]
+    fn a_bucket_without_a_number_hides_those_before_it() {
+        let nan = [
+            (0.1, 5.0),
+            (0.5, f64::NAN),
+            (1.0, 6.0),
+            (f64::INFINITY, 6.0),
+        ];
+        check(0.5, &nan, 0.5 + 0.5 * f64::NAN);
+        check(
+            0.5,
+            &[(0.1, 5.0), (1.0, f64::NAN), (f64::INFINITY, 6.0)],
+            1.0,
+        );
     }
 
     #[test]

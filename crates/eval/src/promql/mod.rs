@@ -17,6 +17,7 @@ mod histogram;
 pub(crate) mod kahan;
 mod matching;
 pub(crate) mod order;
+mod power;
 mod rewrite;
 mod subquery;
 mod topk;

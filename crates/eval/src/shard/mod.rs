@@ -377,36 +377,66 @@ impl Shard {
     }
 
     /// Writes a recorded sample (or its staleness marker) of a group at its tick. Of a series that
-    /// nobody reads only the last sample is kept, for counting.
-    pub fn record(&mut self, recorder: GroupIndex, labels: &Labels, at: Timestamp, value: f64) {
+    /// nobody reads only the last sample is kept, for counting. Whether it stands: the first value of
+    /// an instant does, and another one after it does not (as in Prometheus' storage).
+    pub fn record(
+        &mut self,
+        recorder: GroupIndex,
+        labels: &Labels,
+        at: Timestamp,
+        value: f64,
+    ) -> bool {
+        self.write(recorder, labels, at, value, false)
+    }
+
+    /// Writes a recorded sample in the place of what stands at its instant.
+    pub fn record_anew(
+        &mut self,
+        recorder: GroupIndex,
+        labels: &Labels,
+        at: Timestamp,
+        value: f64,
+    ) {
+        self.write(recorder, labels, at, value, true);
+    }
+
+    fn write(
+        &mut self,
+        recorder: GroupIndex,
+        labels: &Labels,
+        at: Timestamp,
+        value: f64,
+        anew: bool,
+    ) -> bool {
         let holds = Holds::Samples(SeriesKind::Absolute);
         let slot = match self.find(labels, holds, RECORDED, Some(recorder)) {
             Some(slot) => slot,
             None => self.create(labels.clone(), holds, RECORDED, Some(recorder)),
         };
         let Some(series) = &mut self.series[slot as usize] else {
-            return;
+            return false;
         };
         let point = Point {
             t: at.ms(),
             v: value,
         };
         let (sets, reads) = (&self.sets, series.reads);
-        if reads == UNREAD {
+        if let Ok(i) = series.window.find(at.ms()) {
+            if !anew {
+                let stands = series.window.newest(at.ms() - 1, at.ms());
+                return stands.is_some_and(|first| first.v.to_bits() == value.to_bits());
+            }
+            series.window.replace(i, value);
+        } else if reads == UNREAD {
             series.window.trim(i64::MAX);
             series.window.push(point);
-            series.stale = foghorn_model::is_stale(value);
-            return;
-        }
-        // The last writer of an instant stands (rules of one group that record one series).
-        match series.window.find(at.ms()) {
-            Ok(i) => series.window.replace(i, value),
-            Err(_) => {
-                series.append(point, 0, || sets.horizon(reads), |_, _| false);
-                series.order(|_, _| false);
-            }
+            series.stale = false;
+        } else {
+            series.append(point, 0, || sets.horizon(reads), |_, _| false);
+            series.order(|_, _| false);
         }
         series.stale |= foghorn_model::is_stale(value);
+        true
     }
 
     /// Death marks since the last call: (intake, its number). Each must come back as

@@ -144,6 +144,29 @@ fn a_recorded_series_that_nobody_reads_is_one_sample() {
 }
 
 #[test]
+fn of_an_instant_the_first_recorded_value_stands() {
+    let mut shard = Shard::new(reads_up());
+    for metric in ["up", "unread"] {
+        let labels = Labels::from_pairs([("__name__", metric)]);
+        let mut record = |at, value| shard.record(0, &labels, Timestamp(at), value);
+        assert_eq!(
+            [record(0, 1.0), record(0, 2.0), record(0, 1.0)],
+            [true, false, true]
+        );
+        assert!(record(15_000, 2.0));
+        shard.record_anew(0, &labels, Timestamp(15_000), 3.0);
+        let slot = shard.find(
+            &labels,
+            Holds::Samples(SeriesKind::Absolute),
+            RECORDED,
+            Some(0),
+        );
+        let series = shard.series[slot.unwrap() as usize].as_ref().unwrap();
+        assert_eq!(series.window.newest(14_999, 15_000).unwrap().v, 3.0);
+    }
+}
+
+#[test]
 fn a_recorded_series_that_nobody_reads_ends() {
     let check = |last: f64, rounds: i64| {
         let mut shard = Shard::new(reads_up());

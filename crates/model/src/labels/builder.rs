@@ -35,20 +35,28 @@ impl Pair {
 impl LabelsBuilder {
     /// Sets a label; an empty value removes it.
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
-        let known = self
-            .pairs
-            .iter()
-            .position(|pair| pair.name(&self.text) == name);
-        match known {
-            Some(i) if value.is_empty() => drop(self.pairs.swap_remove(i)),
-            None if value.is_empty() => {}
-            Some(i) => self.pairs[i] = self.write(name, value),
-            None => {
-                let pair = self.write(name, value);
-                self.pairs.push(pair);
-            }
+        if !value.is_empty() {
+            return self.set_text(name, value);
+        }
+        if let Some(i) = self.find(name) {
+            self.pairs.swap_remove(i);
         }
         self
+    }
+
+    /// Sets a text of that name: of annotations an empty one is one, too.
+    pub fn set_text(&mut self, name: &str, text: &str) -> &mut Self {
+        let pair = self.write(name, text);
+        match self.find(name) {
+            Some(i) => self.pairs[i] = pair,
+            None => self.pairs.push(pair),
+        }
+        self
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let mut pairs = self.pairs.iter();
+        pairs.position(|pair| pair.name(&self.text) == name)
     }
 
     fn write(&mut self, name: &str, value: &str) -> Pair {
