@@ -1,4 +1,5 @@
 //! What tests of several rooms share: a dev-dependency, never part of the program.
 
 pub mod broker;
+pub mod rng;
 pub mod scenario;

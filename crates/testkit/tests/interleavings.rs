@@ -5,7 +5,7 @@
 #[expect(dead_code, reason = "two tests share it, and each needs its own part")]
 mod world;
 
-use world::rng::Rng;
+use foghorn_testkit::rng::Rng;
 use world::rules::{INSTANTS, RANGES, TOTALS};
 use world::run::{PATIENCE, Run, Trouble, layout, replay, replay_with};
 use world::source::World;

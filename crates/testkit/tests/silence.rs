@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use foghorn_engine::Entry;
 use foghorn_model::{Labels, Partition, Signal, Timestamp};
+use foghorn_testkit::rng::Rng;
 use foghorn_testkit::scenario::BEGIN;
 use foghorn_wire::encode::RemoteWrite;
-use world::rng::Rng;
 use world::run::{PATIENCE, Run, Trouble, layout, replay};
 use world::source::{FIRST, World};
 

@@ -1,6 +1,5 @@
 //! What the tests of time share: worlds, the rules they run under, and runs through them.
 
-pub(crate) mod rng;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod source;

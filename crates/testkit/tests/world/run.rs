@@ -12,9 +12,9 @@ use foghorn_model::{Offset, Partition, Timestamp};
 use foghorn_runtime::{Layout, Pipeline, ScopeTimes};
 use foghorn_testkit::scenario::BEGIN;
 
-use super::rng::Rng;
 use super::source::{Rec, World};
 use super::told::Told;
+use foghorn_testkit::rng::Rng;
 
 /// Short, so that runs are.
 pub(crate) const PATIENCE: Patience = Patience {

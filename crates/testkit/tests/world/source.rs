@@ -15,7 +15,7 @@ use foghorn_wire::encode::{
     LogLine, MetricKind, OtlpLogs, OtlpMetrics, Point, RemoteWrite, json_metric,
 };
 
-use super::rng::Rng;
+use foghorn_testkit::rng::Rng;
 
 pub(crate) const FIRST: u16 = 0;
 pub(crate) const SECOND: u16 = 1;
