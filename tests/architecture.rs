@@ -55,7 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const WALLS: &[(&str, &[&str])] = &[
     ("rdkafka", &["foghorn-kafka"]),
     ("axum", &["foghorn-http"]),
-    ("clap", &["foghorn", "foghorn-benches"]),
+    ("clap", &["foghorn", "foghorn-benches", "foghorn-testkit"]),
     ("anyhow", &["foghorn"]),
     ("config", &["foghorn"]),
     ("reqwest", &["foghorn-emit"]),

@@ -20,6 +20,7 @@ use foghorn_model::{AlertId, Incident, Offset, Partition, Timestamp};
 use crate::core::{Closed, Core, Recorded};
 use crate::entry::{Command, Entry, GroupKey, Pin, RuleFile};
 use crate::history::History;
+use crate::query::{Answer, Query, QueryError};
 use crate::resolved::Resolved;
 use crate::sequencer::{Decision, PartitionState, Patience, Skip, decide};
 use crate::view::View;
@@ -550,6 +551,19 @@ impl Brain {
             .iter()
             .filter(|(_, spans)| !spans.is_empty())
             .map(|(partition, _)| *partition)
+    }
+
+    /// Answers a question: see [`Core::query`].
+    ///
+    /// # Errors
+    /// It has no answer.
+    pub fn query(
+        &mut self,
+        query: &Query,
+        at: Timestamp,
+        shards: &mut [&mut Shard],
+    ) -> Result<Answer, QueryError> {
+        self.core.query(query, at, shards)
     }
 
     /// The core, to look at.

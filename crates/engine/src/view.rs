@@ -7,6 +7,8 @@ use dashmap::DashMap;
 use foghorn_model::{AlertId, AlertState, Incident, IncidentId, Labels, Reason, RuleId, Timestamp};
 use serde::Serialize;
 
+use crate::entry::GroupKey;
+
 /// An alert as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlertView {
@@ -82,6 +84,10 @@ pub struct RuleView {
     pub kind: &'static str,
     /// Expression as written.
     pub query: Arc<str>,
+    /// Labels that it adds, as written, in name order.
+    pub labels: Vec<(String, String)>,
+    /// Annotations as written, in name order.
+    pub annotations: Vec<(String, String)>,
     /// `for`, in milliseconds.
     pub for_ms: i64,
     /// `keep_firing_for`, in milliseconds.
@@ -103,6 +109,8 @@ pub struct GroupView {
     pub file: Arc<str>,
     /// Interval, in milliseconds.
     pub interval_ms: i64,
+    /// Most alerts or recorded series that a rule may give; 0 for no limit.
+    pub limit: usize,
     /// The last tick that closed.
     pub last_tick: Option<Timestamp>,
     /// Its rules.
@@ -119,12 +127,29 @@ pub struct View {
     /// Alerts of rules that ended within the last 15 minutes, and have not fired again since.
     pub resolved: DashMap<AlertKey, Arc<ResolvedView>>,
     groups: RwLock<Arc<Vec<GroupView>>>,
+    /// How long a group's last ticks took, in seconds, by what does not change on a reload.
+    took: DashMap<GroupKey, f64>,
 }
 
 impl View {
     /// The groups, in (file, position) order.
     pub fn groups(&self) -> Arc<Vec<GroupView>> {
         Arc::clone(&self.groups.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How long a group's last tick took, in seconds; of ticks that closed together their mean. 0
+    /// before the first.
+    pub fn took(&self, group: &GroupView) -> f64 {
+        let key = GroupKey {
+            file: Arc::clone(&group.file),
+            name: Arc::clone(&group.name),
+        };
+        self.took.get(&key).map_or(0.0, |seconds| *seconds)
+    }
+
+    /// A group's tick took so many seconds.
+    pub fn set_took(&self, group: &GroupKey, seconds: f64) {
+        self.took.insert(group.clone(), seconds);
     }
 
     /// Replaces the groups.

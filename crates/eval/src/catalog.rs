@@ -9,7 +9,7 @@ use foghorn_model::labels::NAME;
 use foghorn_model::matcher::all_match;
 use foghorn_model::{Labels, Timestamp};
 use foghorn_rules::logql::Pipeline;
-use foghorn_rules::plan::{ALERT_SERIES, Group, LeafId, Read, RuleKind, RuleSet, Selector};
+use foghorn_rules::plan::{ALERT_SERIES, Expr, Group, LeafId, Read, RuleKind, RuleSet, Selector};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::logs::LogMatcher;
@@ -425,6 +425,21 @@ impl Catalog {
         longest
     }
 
+    /// The group that makes the read which keeps the samples of a selector longest, and up to which
+    /// instant they are gone, given each group's last closed tick; `None` where no rule names them.
+    pub fn keeping(
+        &self,
+        selector: &Selector,
+        closed: impl Fn(GroupIndex) -> Timestamp,
+    ) -> Option<(GroupIndex, Timestamp)> {
+        let groups = 0..self.rules.groups.len();
+        let kept = groups.filter_map(|group| {
+            let read = self.covering(group, selector)?;
+            Some((group, self.horizon(read, &closed)))
+        });
+        kept.min_by_key(|(group, horizon)| (*horizon, *group))
+    }
+
     /// Up to which instant no group can reach a read's samples any more, given each group's next
     /// tick.
     pub fn horizon(&self, read: ReadId, next_tick: impl Fn(GroupIndex) -> Timestamp) -> Timestamp {
@@ -464,44 +479,16 @@ fn may_select(selector: &Selector, metric: &str) -> bool {
     all_match(&on_name, &named)
 }
 
+/// How far back each leaf of an expression can reach from where it is evaluated, subqueries around
+/// it included, in milliseconds.
+pub fn reach_of(expr: &Expr, group: &Group) -> Vec<i64> {
+    let mut reach = vec![0; group.leaves.len()];
+    visit(group, expr, 0, &mut reach);
+    reach
+}
+
 /// Per leaf: how far back from its group's tick it can reach, subqueries around it included.
 fn leaf_reach(group: &Group) -> Vec<i64> {
-    use foghorn_rules::plan::Expr;
-    fn visit(group: &Group, expr: &Expr, outer_ms: i64, reach: &mut [i64]) {
-        match expr {
-            Expr::Number(_) | Expr::Text(_) => {}
-            Expr::Neg(inner) => visit(group, inner, outer_ms, reach),
-            Expr::Binary(binary) => {
-                visit(group, &binary.lhs, outer_ms, reach);
-                visit(group, &binary.rhs, outer_ms, reach);
-            }
-            Expr::Aggregate(aggregate) => {
-                visit(group, &aggregate.expr, outer_ms, reach);
-                if let Some(param) = &aggregate.param {
-                    visit(group, param, outer_ms, reach);
-                }
-            }
-            Expr::Call(call) => call
-                .args
-                .iter()
-                .for_each(|arg| visit(group, arg, outer_ms, reach)),
-            Expr::Leaf(id) => {
-                let leaf = &group.leaves[id.0 as usize];
-                // A fixed `@` pins the samples for ever.
-                let own = if leaf.at_ms.is_some() {
-                    i64::MAX / 8
-                } else {
-                    leaf.offset_ms + leaf.read.lookback_ms()
-                };
-                let total = outer_ms.saturating_add(own);
-                let known = &mut reach[id.0 as usize];
-                *known = total.max(*known);
-                if let Read::Subquery { inner, .. } = &leaf.read {
-                    visit(group, inner, total, reach);
-                }
-            }
-        }
-    }
     let mut reach = vec![0; group.leaves.len()];
     for rule in &group.rules {
         for expr in rule.exprs() {
@@ -509,6 +496,42 @@ fn leaf_reach(group: &Group) -> Vec<i64> {
         }
     }
     reach
+}
+
+fn visit(group: &Group, expr: &Expr, outer_ms: i64, reach: &mut [i64]) {
+    match expr {
+        Expr::Number(_) | Expr::Text(_) => {}
+        Expr::Neg(inner) => visit(group, inner, outer_ms, reach),
+        Expr::Binary(binary) => {
+            visit(group, &binary.lhs, outer_ms, reach);
+            visit(group, &binary.rhs, outer_ms, reach);
+        }
+        Expr::Aggregate(aggregate) => {
+            visit(group, &aggregate.expr, outer_ms, reach);
+            if let Some(param) = &aggregate.param {
+                visit(group, param, outer_ms, reach);
+            }
+        }
+        Expr::Call(call) => call
+            .args
+            .iter()
+            .for_each(|arg| visit(group, arg, outer_ms, reach)),
+        Expr::Leaf(id) => {
+            let leaf = &group.leaves[id.0 as usize];
+            // A fixed `@` pins the samples for ever.
+            let own = if leaf.at_ms.is_some() {
+                i64::MAX / 8
+            } else {
+                leaf.offset_ms + leaf.read.lookback_ms()
+            };
+            let total = outer_ms.saturating_add(own);
+            let known = &mut reach[id.0 as usize];
+            *known = total.max(*known);
+            if let Read::Subquery { inner, .. } = &leaf.read {
+                visit(group, inner, total, reach);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

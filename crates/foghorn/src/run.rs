@@ -11,11 +11,15 @@ use foghorn_correlate::{Correlator, Topology, TopologyFile};
 use foghorn_emit::{
     AlertFeed, Backlog, DeadLetterSink, Emitter, RecordedSink, SinkConfig, SinkMetrics, build,
 };
-use foghorn_engine::{Command, View};
+use foghorn_engine::{Brain, Command, Query, View};
 use foghorn_eval::catalog::Catalog;
-use foghorn_http::{Api, Commands, Declined, HttpConfig, Readiness, ReloadError, Server};
+use foghorn_eval::shard::Shard;
+use foghorn_http::{
+    Answers, Api, Commands, Declined, HttpConfig, Late, Queries, Readiness, ReloadError, Server,
+};
 use foghorn_ingest::SourceConfig;
 use foghorn_kafka::Properties;
+use foghorn_model::Timestamp;
 use foghorn_runtime::{
     DeadLetters, Handle, HttpQueue, Live, LiveConfig, Metrics, OutboxBacklog, ViewAlerts, clock,
 };
@@ -26,7 +30,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::args::{Output, RunArgs};
-use crate::config::{Config, LogFormat, beside, load};
+use crate::config::{Config, LogFormat, beside, load, without_secrets};
 use crate::out::{Failure, colours, complain};
 use crate::rule_files::{self, Loaded};
 use crate::{logging, replay};
@@ -121,6 +125,7 @@ impl Running {
         runtime: &tokio::runtime::Runtime,
     ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
+        let config_text = std::fs::read_to_string(&path).unwrap_or_default();
         let sink_metrics = SinkMetrics::register(metrics.registry())?;
         let readiness = Readiness::default();
         let topology = match &config.topology {
@@ -227,6 +232,8 @@ impl Running {
                 Arc::new(crate::receive::Receivers::new(queue, decode))
             }),
             commands: Some(Arc::new(Orders(live.handle()))),
+            queries: Some(Arc::new(Asked(live.handle()))),
+            config_text: without_secrets(&config_text).into(),
             reload: Some(Arc::new(move || {
                 reload.reload().map_err(ReloadError::Rejected)
             })),
@@ -384,6 +391,41 @@ impl Commands for Orders {
     fn command(&self, command: Command) -> Result<(), Declined> {
         self.0.command(command);
         Ok(())
+    }
+}
+
+/// Questions on their way to the engine.
+struct Asked(Handle);
+
+/// Instants that are looked at in one go: rules' ticks wait meanwhile.
+const AT_ONCE: usize = 50;
+/// So long an answer is waited for: Prometheus' own bound is two minutes.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+impl Queries for Asked {
+    fn query(&self, query: &Query, at: &[Timestamp]) -> Result<Answers, Late> {
+        let mut answers = Vec::with_capacity(at.len());
+        for at in at.chunks(AT_ONCE) {
+            let (query, at) = (query.clone(), at.to_vec());
+            let ask = move |brain: &mut Brain, shards: &mut [&mut Shard]| -> Answers {
+                let each = at.into_iter();
+                each.map(|at| brain.query(&query, at, shards)).collect()
+            };
+            answers.extend(self.0.ask(ask, ANSWER_WITHIN).ok_or(Late)?);
+        }
+        Ok(answers)
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        let names = |brain: &mut Brain, _: &mut [&mut Shard]| {
+            let rules = &brain.core().catalog().rules;
+            let metrics = rules
+                .selectors()
+                .filter_map(|selector| selector.metric.as_deref());
+            let names: std::collections::BTreeSet<_> = metrics.map(str::to_owned).collect();
+            names.into_iter().collect()
+        };
+        self.0.ask(names, ANSWER_WITHIN).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foghorn_engine::{Command, View};
+use foghorn_engine::{Answer, Command, Query, QueryError, View};
 use foghorn_model::{Refusal, Timestamp};
 use foghorn_wire::Format;
 use prometheus::Registry;
@@ -57,6 +57,25 @@ pub trait Commands: Send + Sync {
     fn command(&self, command: Command) -> Result<(), Declined>;
 }
 
+/// Answers questions about what is kept.
+pub trait Queries: Send + Sync {
+    /// Evaluates an expression at each of some instants, in order. It may block.
+    ///
+    /// # Errors
+    /// There was no answer in time.
+    fn query(&self, query: &Query, at: &[Timestamp]) -> Result<Answers, Late>;
+
+    /// Names of the metrics that rules name, in order. It may block.
+    fn metrics(&self) -> Vec<String>;
+}
+
+/// Of each instant the answer, or why there is none.
+pub type Answers = Vec<Result<Answer, QueryError>>;
+
+/// There was no answer in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Late;
+
 /// Why a reload did not happen; everything is as it was before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadError {
@@ -92,6 +111,10 @@ pub struct Api {
     pub intake: Option<Arc<dyn Intake>>,
     /// Behind what people order; without it nothing can be ordered.
     pub commands: Option<Arc<dyn Commands>>,
+    /// Behind queries; without it there are none.
+    pub queries: Option<Arc<dyn Queries>>,
+    /// What `/api/v1/status/config` shows: the configuration file's text, which holds no secrets.
+    pub config_text: Arc<str>,
     /// Behind `/-/reload`.
     pub reload: Option<Arc<Reload>>,
     /// Behind `/-/healthy`; without it, answering is proof enough.
@@ -110,6 +133,8 @@ impl Api {
             revision: "",
             intake: None,
             commands: None,
+            queries: None,
+            config_text: "".into(),
             reload: None,
             alive: None,
         }

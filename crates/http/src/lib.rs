@@ -12,6 +12,8 @@ mod meter;
 mod operate;
 mod otlp;
 mod prometheus_api;
+mod prometheus_query;
+mod prometheus_status;
 mod readiness;
 mod receive;
 mod reply;
@@ -21,6 +23,8 @@ mod server;
 mod fixtures;
 
 pub use config::{HttpConfig, HttpError};
-pub use hooks::{Accepted, Alive, Api, Commands, Declined, Intake, Reload, ReloadError};
+pub use hooks::{
+    Accepted, Alive, Answers, Api, Commands, Declined, Intake, Late, Queries, Reload, ReloadError,
+};
 pub use readiness::Readiness;
 pub use server::{Server, router};

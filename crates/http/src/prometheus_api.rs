@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{self, State};
 use axum::response::Response;
-use foghorn_engine::{AlertView, GroupView, Health, RuleView};
-use foghorn_model::{AlertState, RuleId, Timestamp};
+use foghorn_engine::{AlertView, GroupView, Health, Query, RuleView};
+use foghorn_model::matcher::all_match;
+use foghorn_model::{AlertState, Labels, RuleId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::reply::{bad_data, success};
@@ -22,6 +23,12 @@ struct Filter {
     groups: Vec<String>,
     files: Vec<String>,
     without_alerts: bool,
+    /// Each a list of matchers of a rule's labels as written; one of the lists must pass.
+    matches: Vec<Query>,
+    /// Most groups of one answer; 0 for all.
+    group_limit: usize,
+    /// Which group the answer begins at.
+    from: Option<String>,
 }
 
 impl Filter {
@@ -38,11 +45,29 @@ impl Filter {
                 ("rule_name[]", _) => filter.names.push(value),
                 ("rule_group[]", _) => filter.groups.push(value),
                 ("file[]", _) => filter.files.push(value),
+                ("match[]", text) => {
+                    let selector = Query::parse(text)?;
+                    if selector.selector().is_none() {
+                        return Err(format!("match[] {text:?} is no selector"));
+                    }
+                    filter.matches.push(selector);
+                }
+                ("group_limit", text) => {
+                    let limit = text.parse().ok().filter(|limit| *limit > 0);
+                    filter.group_limit = limit
+                        .ok_or("group_limit needs to be a valid number and larger than zero")?;
+                }
+                ("group_next_token", _) => filter.from = Some(value),
                 ("exclude_alerts", _) => {
                     filter.without_alerts = matches!(value.as_str(), "true" | "1");
                 }
                 _ => {}
             }
+        }
+        if filter.from.is_some() && filter.group_limit == 0 {
+            return Err(
+                "group_limit needs to be set in order to paginate over the groups".to_owned(),
+            );
         }
         Ok(filter)
     }
@@ -56,13 +81,26 @@ impl Filter {
     fn lets_rule(&self, rule: &RuleView) -> bool {
         self.kind.is_none_or(|kind| kind == rule.kind)
             && (self.names.is_empty() || self.names.iter().any(|name| **name == *rule.name))
+            && self.lets_labels(rule)
     }
+
+    fn lets_labels(&self, rule: &RuleView) -> bool {
+        let labels = Labels::from_pairs(rule.labels.iter().map(|(n, v)| (n, v)));
+        let mut selectors = self.matches.iter().filter_map(Query::selector);
+        self.matches.is_empty() || selectors.any(|matchers| all_match(matchers, &labels))
+    }
+}
+
+/// Names a group among all: where the next answer begins.
+fn token(group: &GroupView) -> String {
+    let name = Labels::from_pairs([("file", &*group.file), ("name", &*group.name)]);
+    format!("{:032x}", name.fingerprint().0)
 }
 
 /// `GET /api/v1/rules`.
 pub(crate) async fn rules(
     State(shared): State<Arc<Shared>>,
-    Query(pairs): Query<Vec<(String, String)>>,
+    extract::Query(pairs): extract::Query<Vec<(String, String)>>,
 ) -> Response {
     let filter = match Filter::parse(pairs) {
         Ok(filter) => filter,
@@ -72,15 +110,35 @@ pub(crate) async fn rules(
     for alert in shared.api.view.alerts_in_order() {
         alerts.entry(alert.rule).or_default().push(alert);
     }
-    let groups: Vec<Value> = shared
-        .api
-        .view
-        .groups()
+    let groups = shared.api.view.groups();
+    let mut shown = groups
         .iter()
         .filter(|group| filter.lets_group(group))
-        .filter_map(|group| group_json(group, &alerts, &filter))
+        .filter_map(|group| {
+            let took = shared.api.view.took(group);
+            Some((group, group_json(group, took, &alerts, &filter)?))
+        })
+        .peekable();
+    if let Some(from) = &filter.from {
+        while shown.next_if(|(group, _)| token(group) != *from).is_some() {}
+        if shown.peek().is_none() {
+            return bad_data("invalid group_next_token. were rule groups changed?");
+        }
+    }
+    if filter.group_limit == 0 {
+        let groups: Vec<_> = shown.map(|(_, json)| json).collect();
+        return success(&json!({"groups": groups}));
+    }
+    let page: Vec<_> = shown
+        .by_ref()
+        .take(filter.group_limit)
+        .map(|(_, json)| json)
         .collect();
-    success(&json!({"groups": groups}))
+    let mut data = json!({"groups": page});
+    if let Some((next, _)) = shown.next() {
+        data["groupNextToken"] = token(next).into();
+    }
+    success(&data)
 }
 
 /// `GET /api/v1/alerts`.
@@ -90,37 +148,41 @@ pub(crate) async fn alerts(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 /// `None` where the filter leaves no rule.
-fn group_json(group: &GroupView, alerts: &Alerts, filter: &Filter) -> Option<Value> {
+fn group_json(group: &GroupView, took: f64, alerts: &Alerts, filter: &Filter) -> Option<Value> {
+    let each = took / group.rules.len().max(1) as f64;
     let rules: Vec<Value> = group
         .rules
         .iter()
         .filter(|rule| filter.lets_rule(rule))
-        .map(|rule| rule_json(rule, alerts, filter))
+        .map(|rule| rule_json(rule, each, alerts, filter))
         .collect();
     (!rules.is_empty() || group.rules.is_empty()).then(|| {
         json!({
             "name": group.name,
             "file": group.file,
             "interval": seconds(group.interval_ms),
-            "limit": 0,
+            "limit": group.limit,
             "rules": rules,
-            "evaluationTime": 0.0,
+            "evaluationTime": took,
             "lastEvaluation": instant(group.last_tick),
         })
     })
 }
 
-fn rule_json(rule: &RuleView, alerts: &Alerts, filter: &Filter) -> Value {
+/// Rules are not timed one by one: each shows its share of the group's time.
+fn rule_json(rule: &RuleView, took: f64, alerts: &Alerts, filter: &Filter) -> Value {
     let mut shown = json!({
         "name": rule.name,
         "query": rule.query,
-        "labels": {},
+        "labels": by_name(&rule.labels),
         "health": health(rule.health),
-        "lastError": rule.last_error,
-        "evaluationTime": 0.0,
+        "evaluationTime": took,
         "lastEvaluation": instant(rule.last_tick),
         "type": rule.kind,
     });
+    if !rule.last_error.is_empty() {
+        shown["lastError"] = rule.last_error.as_str().into();
+    }
     if rule.kind == "alerting" {
         let active = alerts.get(&rule.id).map_or(&[][..], Vec::as_slice);
         let listed = if filter.without_alerts {
@@ -131,10 +193,17 @@ fn rule_json(rule: &RuleView, alerts: &Alerts, filter: &Filter) -> Value {
         shown["state"] = state(active).into();
         shown["duration"] = seconds(rule.for_ms).into();
         shown["keepFiringFor"] = seconds(rule.keep_firing_ms).into();
-        shown["annotations"] = json!({});
+        shown["annotations"] = by_name(&rule.annotations);
         shown["alerts"] = listed;
     }
     shown
+}
+
+fn by_name(texts: &[(String, String)]) -> Value {
+    let texts = texts
+        .iter()
+        .map(|(name, text)| (name.clone(), text.as_str().into()));
+    Value::Object(texts.collect())
 }
 
 fn alerts_json(alerts: &[Arc<AlertView>]) -> Value {
@@ -182,7 +251,7 @@ fn instant(at: Option<Timestamp>) -> String {
 }
 
 /// As Go's `strconv.FormatFloat(value, 'e', -1, 64)`: `1e+00`, `1.5e-07`, `+Inf`.
-fn value_text(value: f64) -> String {
+pub(crate) fn value_text(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
@@ -199,7 +268,7 @@ fn value_text(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use foghorn_model::{AlertId, Labels, Reason};
+    use foghorn_model::{AlertId, Reason};
 
     use super::*;
     use crate::fixtures::{Door, api};
@@ -210,6 +279,8 @@ mod tests {
             name: name.into(),
             kind,
             query: "up == 0".into(),
+            labels: Vec::new(),
+            annotations: Vec::new(),
             for_ms: 90_000,
             keep_firing_ms: 0,
             health,
@@ -237,8 +308,13 @@ mod tests {
 
     async fn door() -> Door {
         let api = api();
+        let paging = RuleView {
+            labels: vec![("severity".to_owned(), "page".to_owned())],
+            annotations: vec![("summary".to_owned(), "{{ $value }}".to_owned())],
+            ..rule("Down", "alerting", Health::Ok)
+        };
         let rules = vec![
-            rule("Down", "alerting", Health::Ok),
+            paging,
             rule("Quiet", "alerting", Health::Warming),
             rule("job:up", "recording", Health::Ok),
         ];
@@ -253,6 +329,7 @@ mod tests {
             name: "api".into(),
             file: "rules/api.yml".into(),
             interval_ms: 15_000,
+            limit: 0,
             last_tick: Some(Timestamp(60_000)),
             rules,
         }]);
@@ -271,7 +348,8 @@ mod tests {
         assert_eq!(group["lastEvaluation"], "1970-01-01T00:01:00.000Z");
         let expected = json!({
             "name": "Down", "query": "up == 0", "type": "alerting", "state": "firing", "duration": 90.0,
-            "keepFiringFor": 0.0, "labels": {}, "annotations": {}, "health": "ok", "lastError": "",
+            "keepFiringFor": 0.0, "labels": {"severity": "page"},
+            "annotations": {"summary": "{{ $value }}"}, "health": "ok",
             "evaluationTime": 0.0, "lastEvaluation": "1970-01-01T00:01:00.000Z",
             "alerts": [
                 {"labels": {"alertname": "Down", "instance": "a"}, "annotations": {"summary": "down"},
@@ -322,6 +400,14 @@ mod tests {
         )
         .await;
         check("?rule_group[]=other", &[]).await;
+        check(
+            "?match[]=%7Bseverity=%22page%22%7D&exclude_alerts=true",
+            &["Down"],
+        )
+        .await;
+        let either = "?match[]=%7Bteam=%22x%22%7D&match[]=%7Bseverity=~%22p.*%22%7D";
+        check(either, &["Down"]).await;
+        check("?group_limit=5", &["Down", "Quiet", "job:up"]).await;
         check("?file[]=rules/api.yml&rule_name%5B%5D=Down", &["Down"]).await;
         door()
             .await
@@ -331,6 +417,53 @@ mod tests {
                 "neither alert nor record",
             )
             .await;
+        let wrong = [
+            ("match[]=1%2B1", "no selector"),
+            ("group_limit=0", "larger than zero"),
+            ("group_next_token=x", "group_limit needs to be set"),
+            (
+                "group_next_token=x&group_limit=1",
+                "invalid group_next_token",
+            ),
+        ];
+        for (query, words) in wrong {
+            door()
+                .await
+                .check(&format!("GET /api/v1/rules?{query}"), 400, words)
+                .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn groups_come_page_by_page() {
+        let api = api();
+        let group = |name: &str| GroupView {
+            name: name.into(),
+            file: "f".into(),
+            interval_ms: 15_000,
+            limit: 7,
+            last_tick: None,
+            rules: vec![rule(name, "recording", Health::Ok)],
+        };
+        api.view.set_groups(["a", "b", "c"].map(group).to_vec());
+        let door = Door::open(api).await;
+        let (mut path, mut names) = ("/api/v1/rules?group_limit=2".to_owned(), Vec::new());
+        loop {
+            let answer = door.ask(&format!("GET {path}"), "", b"").await.json();
+            let groups = answer["data"]["groups"].as_array().unwrap();
+            names.push(
+                groups
+                    .iter()
+                    .map(|group| group["name"].clone())
+                    .collect::<Vec<_>>(),
+            );
+            assert!(groups.iter().all(|group| group["limit"] == 7));
+            let Some(next) = answer["data"]["groupNextToken"].as_str() else {
+                break;
+            };
+            path = format!("/api/v1/rules?group_limit=2&group_next_token={next}");
+        }
+        assert_eq!(names, [vec!["a", "b"], vec!["c"]]);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::hooks::Declined;
 
@@ -19,6 +19,12 @@ pub(crate) fn success(data: &impl Serialize) -> Response {
             &error.to_string(),
         ),
     }
+}
+
+/// `{"status":"success","data":…,"warnings":[…]}`.
+pub(crate) fn with_warning(data: &Value, warning: &str) -> Response {
+    let body = json!({"status": "success", "data": data, "warnings": [warning]});
+    with_body(StatusCode::OK, "application/json", body.to_string())
 }
 
 /// `{"status":"error","errorType":…,"error":…}`.

@@ -11,6 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use foghorn_model::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -19,7 +20,7 @@ use crate::config::{HttpConfig, HttpError};
 use crate::hooks::Api;
 use crate::meter::Meter;
 use crate::reply::failure;
-use crate::{incidents, operate, prometheus_api, receive};
+use crate::{incidents, operate, prometheus_api, prometheus_query, prometheus_status, receive};
 
 /// What every handler sees.
 pub(crate) struct Shared {
@@ -28,7 +29,14 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
     /// A permit for each body of telemetry in memory.
     pub(crate) receives: Arc<Semaphore>,
+    /// A permit for each query that is being answered: ticks wait meanwhile.
+    pub(crate) questions: Semaphore,
+    /// When the door opened.
+    pub(crate) started: Timestamp,
 }
+
+/// Queries at once.
+const QUESTIONS: usize = 4;
 
 /// All paths, to serve as one likes. Registers its metrics in the API's registry, so once only.
 ///
@@ -38,9 +46,16 @@ pub fn router(api: Api, config: HttpConfig) -> Result<Router, HttpError> {
     let shared = Arc::new(Shared {
         meter: Meter::register(&api.registry)?,
         receives: Arc::new(Semaphore::new(config.max_concurrent_receives)),
+        questions: Semaphore::new(QUESTIONS),
+        started: (api.now)(),
         api,
         config,
     });
+    let query = get(prometheus_query::query).post(prometheus_query::query);
+    let range = get(prometheus_query::query_range).post(prometheus_query::query_range);
+    let series = get(prometheus_query::series).post(prometheus_query::series);
+    let labels = get(prometheus_query::labels).post(prometheus_query::labels);
+    let exemplars = get(prometheus_status::exemplars).post(prometheus_status::exemplars);
     Ok(Router::new()
         .route("/metrics", get(operate::metrics))
         .route("/-/healthy", get(operate::healthy))
@@ -57,6 +72,27 @@ pub fn router(api: Api, config: HttpConfig) -> Result<Router, HttpError> {
         )
         .route("/api/v1/rules", get(prometheus_api::rules))
         .route("/api/v1/alerts", get(prometheus_api::alerts))
+        .route("/api/v1/query", query)
+        .route("/api/v1/query_range", range)
+        .route("/api/v1/series", series)
+        .route("/api/v1/labels", labels)
+        .route(
+            "/api/v1/label/{name}/values",
+            get(prometheus_query::label_values),
+        )
+        .route("/api/v1/query_exemplars", exemplars)
+        .route("/api/v1/metadata", get(prometheus_status::metadata))
+        .route("/api/v1/targets", get(prometheus_status::targets))
+        .route(
+            "/api/v1/alertmanagers",
+            get(prometheus_status::alertmanagers),
+        )
+        .route("/api/v1/status/config", get(prometheus_status::config))
+        .route("/api/v1/status/flags", get(prometheus_status::flags))
+        .route(
+            "/api/v1/status/runtimeinfo",
+            get(prometheus_status::runtime_info),
+        )
         .route("/v1/metrics", post(receive::otlp_metrics))
         .route("/v1/logs", post(receive::otlp_logs))
         .route("/v1/traces", post(receive::otlp_traces))

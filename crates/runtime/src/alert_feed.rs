@@ -117,6 +117,8 @@ mod tests {
             name: (*name).into(),
             kind: "alerting",
             query: format!("{name} > 1").into(),
+            labels: Vec::new(),
+            annotations: Vec::new(),
             for_ms: 0,
             keep_firing_ms: 0,
             health: Health::Ok,
@@ -127,6 +129,7 @@ mod tests {
             name: "g".into(),
             file: "f".into(),
             interval_ms: 15_000,
+            limit: 0,
             last_tick: None,
             rules: rules.iter().map(rule).collect(),
         }]);

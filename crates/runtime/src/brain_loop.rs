@@ -12,7 +12,7 @@ use foghorn_eval::catalog::Catalog;
 use foghorn_eval::clock::PartitionClock;
 use foghorn_eval::intake::TurnedAway;
 use foghorn_eval::scope::Scoping;
-use foghorn_eval::shard::Progress;
+use foghorn_eval::shard::{Progress, Shard};
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
 use foghorn_store::{Outbox, SignalLog};
 use tokio::time::Instant;
@@ -42,7 +42,11 @@ pub(crate) enum Ask {
         command: Command,
         done: mpsc::Sender<()>,
     },
+    Question(Question),
 }
+
+/// Something that is asked of the brain and all shards.
+pub(crate) type Question = Box<dyn FnOnce(&mut Brain, &mut [&mut Shard]) + Send>;
 
 /// The one thread that closes ticks and lets effects go.
 pub(crate) struct BrainLoop {
@@ -189,6 +193,11 @@ impl BrainLoop {
                     self.reload(&catalog, files, &mut workers, &mut entries);
                     waiting.push(done);
                 }
+                Ask::Question(question) => {
+                    let split = workers.iter_mut().map(|worker| &mut **worker);
+                    let mut shards: Vec<_> = split.map(|worker| &mut worker.shard).collect();
+                    question(&mut self.brain, &mut shards);
+                }
             }
         }
         for worker in &mut workers {
@@ -225,7 +234,9 @@ impl BrainLoop {
             let mut shards: Vec<_> = split.iter_mut().map(|worker| &mut worker.shard).collect();
             let began = Instant::now();
             let advance = self.brain.advance(said, &sources, &mut shards, wall);
-            self.metrics.evaluated(&advance, began.elapsed());
+            let took = began.elapsed();
+            self.metrics.evaluated(&advance, took);
+            self.time(&advance.entries, took);
             busy = advance
                 .entries
                 .iter()
@@ -270,6 +281,16 @@ impl BrainLoop {
             let _gone = done.send(());
         }
         Ok(busy)
+    }
+
+    /// Shows how long ticks took: those that closed together took about the same.
+    fn time(&self, entries: &[Entry], took: Duration) {
+        let ticks = entries.iter().filter_map(|entry| match entry {
+            Entry::Tick { group, .. } => Some(group),
+            _ => None,
+        });
+        let each = took.as_secs_f64() / ticks.clone().count().max(1) as f64;
+        ticks.for_each(|group| self.brain.view().set_took(group, each));
     }
 
     /// The first tick of a start at the earliest record: when every partition has either shown

@@ -167,6 +167,22 @@ impl Handle {
         }
     }
 
+    /// Asks a question over everything that has been read; `None` where there was no answer in time.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Brain, &mut [&mut Shard]) -> T + Send + 'static,
+        patience: Duration,
+    ) -> Option<T> {
+        let (answer, wait) = mpsc::sync_channel(1);
+        let question = move |brain: &mut Brain, shards: &mut [&mut Shard]| {
+            // Nobody waits any more: that is theirs to decide.
+            let _gone = answer.send(question(brain, shards));
+        };
+        self.asks.send(Ask::Question(Box::new(question))).ok()?;
+        self.hub.ring();
+        wait.recv_timeout(patience).ok()
+    }
+
     /// Gives a command; returns when it is durable.
     pub fn command(&self, command: Command) {
         let (done, wait) = mpsc::channel();

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use foghorn_correlate::Correlator;
 use foghorn_engine::core::Core;
 use foghorn_engine::sequencer::{PartitionState, Patience};
-use foghorn_engine::{Advance, Brain, Entry, History, Pin, Sources, View};
+use foghorn_engine::{
+    Advance, Answer, Brain, Entry, History, Pin, Query, QueryError, Sources, View,
+};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::clock::{PartitionClock, TimeRules};
 use foghorn_eval::intake::{Intake, IntakeStats, Said};
@@ -275,6 +277,16 @@ impl Pipeline {
                 return step;
             }
         }
+    }
+
+    /// Answers a question over everything that was read: see [`Brain::query`].
+    ///
+    /// # Errors
+    /// It has no answer.
+    pub fn query(&mut self, query: &Query, at: Timestamp) -> Result<Answer, QueryError> {
+        self.settle();
+        let mut shards: Vec<_> = self.shards.iter_mut().collect();
+        self.brain.query(query, at, &mut shards)
     }
 
     /// Parts of records that were refused since the last call.

@@ -5,6 +5,7 @@
 
 mod ask;
 mod judge;
+mod query;
 mod record;
 mod reload;
 mod scopes;

@@ -424,8 +424,8 @@ impl Running<'_, '_> {
     }
 }
 
-/// A recorded series' labels as others see them.
-fn with_scope(labels: Labels, scope: &Labels) -> Labels {
+/// A series' labels as others see them.
+pub(super) fn with_scope(labels: Labels, scope: &Labels) -> Labels {
     if scope.is_empty() {
         return labels;
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use foghorn_model::Labels;
 use foghorn_rules::plan::{Group, Rule, RuleKind};
+use foghorn_rules::template::Template;
 
 use super::state::{GroupState, RuleState};
 use crate::view::{GroupView, Health, RuleView};
@@ -14,9 +15,17 @@ pub(super) fn group_view(group: &Group, state: &GroupState) -> GroupView {
         name: Arc::clone(&group.name),
         file: Arc::clone(&group.file),
         interval_ms: group.interval_ms,
+        limit: group.limit,
         last_tick: state.closed,
         rules: rules.map(|(r, rule)| rule_view(rule, r, state)).collect(),
     }
+}
+
+fn texts(templates: &[(String, Template)]) -> Vec<(String, String)> {
+    let texts = templates.iter();
+    texts
+        .map(|(name, template)| (name.clone(), template.source().to_owned()))
+        .collect()
 }
 
 /// Of several scopes the worst counts; an error says in which it was.
@@ -54,6 +63,8 @@ fn rule_view(rule: &Rule, r: usize, state: &GroupState) -> RuleView {
         name: Arc::clone(&rule.name),
         kind,
         query: Arc::clone(&rule.text),
+        labels: texts(&rule.labels),
+        annotations: texts(&rule.annotations),
         for_ms,
         keep_firing_ms,
         health,

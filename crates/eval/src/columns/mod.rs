@@ -21,7 +21,7 @@ mod state;
 mod tests;
 
 pub use plan::GroupPlan;
-pub use reader::{AskedReader, TickReader};
+pub use reader::{AskedReader, QueryReader, TickReader};
 pub use state::{GroupColumns, Rows};
 
 pub(crate) use ladder::Ladder;

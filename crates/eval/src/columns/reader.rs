@@ -6,6 +6,7 @@ use hashbrown::HashSet;
 
 use super::plan::Place;
 use super::state::{GroupColumns, Rows};
+use crate::catalog::GroupIndex;
 use crate::shard::{Shard, nameless_order};
 use crate::vector::{Leaves, Vector};
 
@@ -94,31 +95,78 @@ impl<'a, 'b> TickReader<'a, 'b> {
         self.gather(|shard| shard.asked(group, leaf, tick, at))
     }
 
-    /// One vector of what all shards give.
-    fn gather(&mut self, mut part_of: impl FnMut(&mut Shard) -> Vector) -> Vector {
-        let mut vector = part_of(self.recorded);
-        let recorded: HashSet<Labels> = vector
-            .iter()
-            .map(|element| element.labels.clone())
-            .collect();
-        let mut parts = usize::from(!vector.is_empty());
-        for shard in &mut *self.shards {
-            let mut part = part_of(shard);
-            // A recorded element beats its ingested twin.
-            if !recorded.is_empty() {
-                part.retain(|element| !recorded.contains(&element.labels));
-            }
-            parts += usize::from(!part.is_empty());
-            if vector.is_empty() {
-                vector = part;
-            } else {
-                vector.extend(part);
-            }
+    fn gather(&mut self, part_of: impl FnMut(&mut Shard) -> Vector) -> Vector {
+        gather(self.recorded, self.shards, part_of)
+    }
+}
+
+/// One vector of what all shards give.
+fn gather(
+    recorded: &mut Shard,
+    shards: &mut [&mut Shard],
+    mut part_of: impl FnMut(&mut Shard) -> Vector,
+) -> Vector {
+    let mut vector = part_of(recorded);
+    let recorded: HashSet<Labels> = vector
+        .iter()
+        .map(|element| element.labels.clone())
+        .collect();
+    let mut parts = usize::from(!vector.is_empty());
+    for shard in shards {
+        let mut part = part_of(shard);
+        // A recorded element beats its ingested twin.
+        if !recorded.is_empty() {
+            part.retain(|element| !recorded.contains(&element.labels));
         }
-        if parts > 1 {
-            vector.sort_by(|a, b| nameless_order(&a.labels, &b.labels));
+        parts += usize::from(!part.is_empty());
+        if vector.is_empty() {
+            vector = part;
+        } else {
+            vector.extend(part);
         }
-        vector
+    }
+    if parts > 1 {
+        vector.sort_by(|a, b| nameless_order(&a.labels, &b.labels));
+    }
+    vector
+}
+
+/// The leaves of a question that no group asks: each is read through a group that keeps what it
+/// reads.
+pub struct QueryReader<'a, 'b> {
+    recorded: &'a mut Shard,
+    shards: &'a mut [&'b mut Shard],
+    /// Each leaf and its group; without a group it reads nothing.
+    leaves: &'a [(Leaf, Option<GroupIndex>)],
+    tick: Timestamp,
+}
+
+impl<'a, 'b> QueryReader<'a, 'b> {
+    /// A reader that sees what a tick sees.
+    pub fn new(
+        recorded: &'a mut Shard,
+        shards: &'a mut [&'b mut Shard],
+        leaves: &'a [(Leaf, Option<GroupIndex>)],
+        tick: Timestamp,
+    ) -> Self {
+        Self {
+            recorded,
+            shards,
+            leaves,
+            tick,
+        }
+    }
+}
+
+impl Leaves for QueryReader<'_, '_> {
+    fn leaf(&mut self, leaf: LeafId, at: Timestamp) -> Vector {
+        let Some((leaf, Some(group))) = self.leaves.get(leaf.0 as usize) else {
+            return Vector::new();
+        };
+        let tick = self.tick;
+        gather(self.recorded, self.shards, |shard| {
+            shard.asked(*group, leaf, tick, at)
+        })
     }
 }
 

@@ -120,7 +120,8 @@ impl ReadSets {
         tick: Timestamp,
         closed: &[Timestamp],
     ) -> bool {
-        let next = |g: GroupIndex| closed[g] + catalog.group(g).interval_ms;
+        // From a group's last closed tick on: what that one saw can be asked for until the next.
+        let next = |g: GroupIndex| closed[g];
         let mut moved = false;
         for read in catalog.reads_of_group(group) {
             let pace = &mut self.paces[read.0 as usize];

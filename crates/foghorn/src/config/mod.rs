@@ -7,6 +7,7 @@ mod layers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use foghorn_emit::{RecordedConfig, SinkConfig};
 use foghorn_eval::intake::DEFAULT_MAX_WORLDS;
@@ -16,6 +17,7 @@ use foghorn_ingest::{KafkaConfig, SourceConfig, Span};
 use foghorn_rules::{Diagnostic, LoadOptions, Slots, diagnostic};
 use foghorn_runtime::StartFrom;
 use foghorn_wire::{ChangeMapping, Format, JsonLogMapping, JsonMetricMapping};
+use regex::Regex;
 use serde::Deserialize;
 
 pub(crate) use layers::load;
@@ -342,7 +344,11 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
         if !source.format.has_series() {
             let name = &source.name;
             problem(
-                name,
+                if source.scope.is_empty() {
+                    "replica"
+                } else {
+                    "scope"
+                },
                 format!("source {name:?} is {}, which has no scope", source.format),
                 "scope and replica are for sources of metrics: logs, changes and alerts are read whole",
             );
@@ -468,6 +474,25 @@ fn word_end(text: &str, start: usize) -> usize {
             .unwrap_or(rest.len())
             .max(1)
             .min(rest.len())
+}
+
+/// A configuration file as it may be shown: what a password, secret or token is set to is left out.
+pub(crate) fn without_secrets(text: &str) -> String {
+    static SECRET: LazyLock<Regex> = LazyLock::new(|| {
+        let key = r"(?i)([\w.-]*(?:password|passphrase|secret|token|credential)[\w.-]*)";
+        let value = r#"(["']?\s*:\s*)("[^"]*"|'[^']*'|[^,}\s#]+)"#;
+        Regex::new(&format!("{key}{value}"))
+            .unwrap_or_else(|_| unreachable!("a pattern that compiles"))
+    });
+    let shown = SECRET.replace_all(text, |found: &regex::Captures<'_>| {
+        let key = found[1].to_ascii_lowercase();
+        if key.ends_with("_file") || key.ends_with(".location") {
+            found[0].to_owned()
+        } else {
+            format!("{}{}<secret>", &found[1], &found[2])
+        }
+    });
+    shown.into_owned()
 }
 
 /// Paths in a config are relative to the file that names them.

@@ -154,18 +154,29 @@ fn scopes_are_for_metrics_and_name_labels_once() {
     );
     check_source(
         "format: json_logs, scope: [cluster]",
-        "3:12: source \"m\" is json_logs, which has no scope (scope and replica are for sources of metrics: logs, changes and alerts are read whole)",
+        "3:47: source \"m\" is json_logs, which has no scope (scope and replica are for sources of metrics: logs, changes and alerts are read whole)",
     );
     check_source(
         "format: mimir, scope: [zone], replica: zone",
-        "3:54: \"zone\" is named twice (scope tells clusters apart, replica the copies of one Prometheus)",
+        "3:51: \"zone\" is named twice (scope tells clusters apart, replica the copies of one Prometheus)",
     );
     check_source(
         "format: mimir, scope: [alertname]",
-        "3:54: \"alertname\" cannot be scope or replica (name a label that tells clusters or replicas apart, such as `cluster`)",
+        "3:51: \"alertname\" cannot be scope or replica (name a label that tells clusters or replicas apart, such as `cluster`)",
     );
     check(
         "receivers: {replica: le}\ntime: {scope_ttl: 30s}\n",
-        "1:16: \"le\" cannot be scope or replica (name a label that tells clusters or replicas apart, such as `cluster`)\n2:8: scope_ttl is not longer than replica_timeout (a scope outlives the silence of its replicas: 24h and 1m by default)",
+        "1:22: \"le\" cannot be scope or replica (name a label that tells clusters or replicas apart, such as `cluster`)\n2:8: scope_ttl is not longer than replica_timeout (a scope outlives the silence of its replicas: 24h and 1m by default)",
+    );
+}
+
+#[test]
+fn what_is_shown_of_a_config_holds_no_secrets() {
+    let shown = without_secrets(
+        "kafka:\n  properties: {sasl.password: 'hunter 2', ssl.key.location: /k}\nsinks:\n  - token_file: /t\n    secret: s3cret # why\n",
+    );
+    assert_eq!(
+        shown,
+        "kafka:\n  properties: {sasl.password: <secret>, ssl.key.location: /k}\nsinks:\n  - token_file: /t\n    secret: <secret> # why\n"
     );
 }
