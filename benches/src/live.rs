@@ -76,6 +76,7 @@ impl Setup<'_> {
         let (rung, told) = (Arc::clone(&bell), Arc::clone(&ready));
         let config = LiveConfig {
             max_series: usize::MAX,
+            max_rule_elements: usize::MAX,
             max_scopes: foghorn_eval::intake::DEFAULT_MAX_WORLDS,
             scope_times: foghorn_runtime::ScopeTimes::default(),
             kafka: Some(KafkaConfig {

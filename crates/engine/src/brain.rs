@@ -571,6 +571,11 @@ impl Brain {
         &self.core
     }
 
+    /// See [`Core::bound_results`].
+    pub fn bound_results(&mut self, most: usize) {
+        self.core.bound_results(most);
+    }
+
     /// From now on [`Advance::recorded`] tells what rules record.
     pub fn export_recorded(&mut self) {
         self.core.export();

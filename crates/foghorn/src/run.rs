@@ -185,6 +185,7 @@ impl Running {
                 settle_ms: config.time.settle.0,
                 max_series: config.limits.max_series,
                 max_scopes: config.limits.max_scopes,
+                max_rule_elements: config.limits.max_rule_elements,
                 scope_times: foghorn_runtime::ScopeTimes {
                     replica_timeout_ms: config.time.replica_timeout.0,
                     scope_ttl_ms: config.time.scope_ttl.0,

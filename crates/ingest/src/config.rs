@@ -34,6 +34,10 @@ pub struct SourceConfig {
     /// write and OTLP, whose senders hold data back, and 2 s for the others.
     #[serde(default)]
     pub allowed_lateness: Option<Span>,
+    /// Series of it that one worker may know; further ones are turned away. Without a bound of its own
+    /// only that of all sources counts.
+    #[serde(default)]
+    pub max_series: Option<usize>,
     /// Labels whose values tell several Prometheus apart (`[cluster]`): rules are evaluated once for
     /// each, over its own series, without these labels.
     #[serde(default)]
@@ -58,6 +62,7 @@ impl SourceConfig {
             decode: DecodeOptions::default(),
             dedup: None,
             allowed_lateness: None,
+            max_series: None,
             scope: Vec::new(),
             replica: None,
             max_ahead: ten_seconds(),

@@ -74,6 +74,8 @@ pub struct LiveConfig {
     pub settle_ms: i64,
     /// Series that one worker may know; further ones are turned away.
     pub max_series: usize,
+    /// Elements that a rule's result may have; with more it fails.
+    pub max_rule_elements: usize,
     /// Scopes and replicas that one worker may see since its start; series of further ones are turned
     /// away.
     pub max_scopes: usize,
@@ -241,6 +243,7 @@ impl Live {
         }
         let core = Core::new(Arc::clone(&catalog), config.external_labels.clone());
         let mut brain = Brain::new(core, config.correlator, config.patience, Arc::clone(&view));
+        brain.bound_results(config.max_rule_elements);
         let recorded = config.recorded.map(Arc::new);
         if recorded.is_some() {
             brain.export_recorded();
@@ -282,6 +285,8 @@ impl Live {
         for worker in &mut hub.lock_all() {
             worker.intake.bound_series(config.max_series);
             worker.intake.bound_worlds(config.max_scopes);
+            let own = sources.iter().map(|source| source.max_series);
+            worker.intake.bound_sources(own.collect());
             worker.lowered.clone_from(&history.lowered);
             worker.turned_away = turned_away(&history);
         }

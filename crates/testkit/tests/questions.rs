@@ -186,3 +186,21 @@ fn each_scope_answers_with_its_labels() {
     check_scoped("up{cluster=~\"e.*\"}", "up{cluster=\"eu\", job=\"api\"} 1");
     check_scoped("1 + 1", "2");
 }
+
+#[test]
+fn a_rule_that_explodes_fails_alone() {
+    let mut pipeline = pipeline(&[], None, 1);
+    pipeline.brain().bound_results(0);
+    let at = Timestamp(12 * MINUTE);
+    pipeline.finish(Partition::new(0, 0));
+    pipeline.brain().stop_at(at);
+    pipeline.step(at);
+    let groups = pipeline.view().groups();
+    let told: Vec<_> = groups[0]
+        .rules
+        .iter()
+        .map(|rule| rule.last_error.as_str())
+        .collect();
+    let why = "1 elements, where a rule may give 0 (limits.max_rule_elements)";
+    assert_eq!(told, [why, ""]);
+}

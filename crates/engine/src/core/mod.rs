@@ -51,6 +51,8 @@ pub struct Core {
     stats: CoreStats,
     /// What rules recorded since it was last taken; `None` where nobody sends it on.
     exported: Option<Vec<Recorded>>,
+    /// Elements that a rule's result may have.
+    max_elements: usize,
 }
 
 /// What a closed tick says.
@@ -86,6 +88,7 @@ impl Core {
             external,
             stats: CoreStats::default(),
             exported: None,
+            max_elements: usize::MAX,
             catalog,
         }
     }
@@ -94,6 +97,11 @@ impl Core {
     /// closed before, or that say nothing, are not.
     pub fn export(&mut self) {
         self.exported.get_or_insert_default();
+    }
+
+    /// From now on a rule whose result has more elements than this fails.
+    pub fn bound_results(&mut self, most: usize) {
+        self.max_elements = most;
     }
 
     /// Recorded samples since the last call, in the order of ticks and rules.

@@ -123,6 +123,7 @@ impl Core {
                 scope,
             },
             exported: self.exported.as_mut().filter(|_| tick > replay_until),
+            max_elements: self.max_elements,
             stats: &mut self.stats,
         };
         for (r, (rule, state)) in plan.rules.iter().zip(&mut state.rules).enumerate() {
@@ -163,6 +164,7 @@ impl Core {
                 scope,
             },
             exported: self.exported.as_mut().filter(|_| tick > replay_until),
+            max_elements: self.max_elements,
             stats: &mut self.stats,
         };
         for (rule, state) in plan.rules.iter().zip(&mut state.rules) {
@@ -227,6 +229,7 @@ struct Running<'a, 'b> {
     home: Home<'a>,
     /// `None` where recorded samples are not sent on.
     exported: Option<&'a mut Vec<Recorded>>,
+    max_elements: usize,
     stats: &'a mut CoreStats,
 }
 
@@ -346,6 +349,7 @@ impl Running<'_, '_> {
                     .map_err(|error| error.to_string())?,
             )?,
         };
+        bounded(&vector, self.max_elements)?;
         let limit = self.group.limit;
         if limit > 0 && vector.len() > limit {
             return Err(format!(
@@ -396,6 +400,7 @@ impl Running<'_, '_> {
                 .result(group, &rule.expr, at, reader)
                 .map_err(|error| error.to_string())?,
         };
+        bounded(&result, self.max_elements)?;
         let (hits, base) = if let Some((detector, bank)) = detector {
             let picks = bank.observe(detector, tick, group.interval_ms, &result);
             let base = Base::Known(BaseValues::new(&result));
@@ -422,6 +427,17 @@ impl Running<'_, '_> {
         let advanced = alerts.advance(rule, group, tick, hits, &mut world, self.home, signals);
         advanced.map_err(|error| error.to_string())
     }
+}
+
+/// A rule that explodes fails alone, before its result becomes alerts or series.
+fn bounded(vector: &Vector, most: usize) -> Result<(), String> {
+    if vector.len() <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "{} elements, where a rule may give {most} (limits.max_rule_elements)",
+        vector.len()
+    ))
 }
 
 /// A series' labels as others see them.

@@ -6,6 +6,7 @@
 
 mod numbers;
 mod said;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod turned;
@@ -27,6 +28,7 @@ use crate::clock::{Arrival, PartitionClock};
 use crate::logs::{Scratch, StreamMatch};
 use crate::scope::World;
 use numbers::Numbers;
+use shares::Shares;
 use turned::{Sight, TurnedTable};
 use unnamed::Unnamed;
 use worlds::Worlds;
@@ -54,6 +56,8 @@ pub struct Intake {
     turned: TurnedTable,
     /// Bound on the numbers in use.
     max_series: usize,
+    /// Bounds on those of single sources.
+    shares: Shares,
     stream_keys: HashMap<SeriesKey, SeriesRef>,
     streams: Vec<Stream>,
     scratch: Scratch,
@@ -88,6 +92,7 @@ impl Intake {
             unnamed: Unnamed::default(),
             turned: TurnedTable::default(),
             max_series: usize::MAX,
+            shares: Shares::default(),
             stream_keys: HashMap::new(),
             streams: Vec::new(),
             scratch: Scratch::default(),
@@ -198,6 +203,7 @@ impl Intake {
     /// A shard's death mark: the number leads nowhere from here on.
     pub fn forget(&mut self, number: u32) {
         if let Some(owner) = self.numbers.free(number) {
+            self.shares.free(number);
             let batch = self.worlds.batch(&mut self.out, owner);
             batch.freed.push(number);
         }
@@ -207,6 +213,12 @@ impl Intake {
     /// stay.
     pub fn bound_series(&mut self, most: usize) {
         self.max_series = most;
+    }
+
+    /// From here on a series that would be one more than so many of its source is turned away: per
+    /// source, by position in the config. Series that are known stay, and count.
+    pub fn bound_sources(&mut self, most: Vec<Option<usize>>) {
+        self.shares.bound(most);
     }
 
     /// From here on series of a world that would be one more than `most` are turned away. Worlds
@@ -279,6 +291,7 @@ impl Intake {
         let owner = self.worlds.owner(world, shard);
         let is_hit = matches!(holds, Holds::Records(_));
         let number = self.numbers.give(key, owner, is_hit);
+        self.shares.give(number, self.source);
         let batch = self.worlds.batch(&mut self.out, owner);
         batch.births.push(Birth {
             series: number,
@@ -297,7 +310,8 @@ impl Intake {
 
     /// Whether a series that is not known may be.
     fn admit(&mut self, key: SeriesKey) -> bool {
-        let admitted = self.numbers.live() < self.max_series || self.is_settled();
+        let is_room = self.numbers.live() < self.max_series && self.shares.has_room(self.source);
+        let admitted = is_room || self.is_settled();
         if !admitted {
             self.turn_away_from_here(key);
             self.say_refused();

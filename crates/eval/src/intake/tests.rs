@@ -227,3 +227,16 @@ fn series_of_a_scope_too_many_are_turned_away_with_it() {
         .collect();
     assert_eq!(decided, [SeriesKey(2)]);
 }
+
+#[test]
+fn a_source_over_its_own_bound_turns_nobody_elses_away() {
+    let mut intake = intake(usize::MAX);
+    let other = Partition::new(1, 0);
+    let clock = PartitionClock::new(TimeRules::default(), 0, Vec::new());
+    intake.join(other, clock);
+    intake.bound_sources(vec![Some(2), None]);
+    assert_eq!(feed(&mut intake, &(ONE, 0, 0, vec![1, 2, 3])), [1, 2]);
+    assert_eq!(feed(&mut intake, &(other, 0, 0, vec![4, 5, 6])), [4, 5, 6]);
+    forget(&mut intake, 1);
+    assert_eq!(feed(&mut intake, &(ONE, 1, 0, vec![7])), [7]);
+}

@@ -190,12 +190,18 @@ impl Default for TimeConfig {
 /// Bounds on what is kept.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "each is a bound, and is named so in files"
+)]
 pub(crate) struct LimitConfig {
     /// Series that one worker may know; further ones are turned away.
     pub(crate) max_series: usize,
     /// Scopes and replicas that one worker may see since its start; series of further ones are turned
     /// away.
     pub(crate) max_scopes: usize,
+    /// Elements that a rule's result may have; a rule with more fails, and its alerts stay as they are.
+    pub(crate) max_rule_elements: usize,
 }
 
 impl Default for LimitConfig {
@@ -203,6 +209,7 @@ impl Default for LimitConfig {
         Self {
             max_series: 2_000_000,
             max_scopes: DEFAULT_MAX_WORLDS,
+            max_rule_elements: 500_000,
         }
     }
 }
