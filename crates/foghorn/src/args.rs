@@ -116,6 +116,12 @@ pub(crate) struct ReplayArgs {
     /// Service graph.
     #[arg(long, value_name = "FILE")]
     pub(crate) topology: Option<PathBuf>,
+    /// Labels that tell clusters apart, as a source's `scope`: `--scope cluster,zone`.
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    pub(crate) scope: Vec<String>,
+    /// The label that tells replicas of one Prometheus apart, as a source's `replica`.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) replica: Option<String>,
     /// Recorded files: `PATH` or `FORMAT:PATH` (`otlp_metrics_proto:metrics.pb`).
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<FileSpec>,

@@ -35,7 +35,10 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     for spec in &args.files {
         let recording = Recording::open(spec)?;
         let name = recording.path.display().to_string();
-        let source = SourceConfig::of(&name, recording.format);
+        let mut source = SourceConfig::of(&name, recording.format);
+        if source.format.has_series() {
+            (source.scope, source.replica) = (args.scope.clone(), args.replica.clone());
+        }
         files.push((recording, source));
     }
     let topology = match &args.topology {

@@ -122,6 +122,10 @@ pub(crate) struct RulesConfig {
     pub(crate) files: Vec<PathBuf>,
     /// Interval of groups that name none; default 1m.
     pub(crate) interval: Option<Span>,
+    /// `query_offset` of groups that name none: Prometheus' `rule_query_offset`.
+    pub(crate) query_offset: Span,
+    /// What templates see as `$externalURL`.
+    pub(crate) external_url: String,
     /// When in its interval a group ticks: `zero`, or `prometheus` for Prometheus' own hash.
     pub(crate) slots: SlotChoice,
 }
@@ -144,6 +148,8 @@ impl RulesConfig {
         if let Some(interval) = self.interval {
             options.default_interval_ms = interval.0;
         }
+        options.default_query_offset_ms = self.query_offset.0;
+        options.external_url.clone_from(&self.external_url);
         options.slots = match self.slots {
             SlotChoice::Zero => Slots::Zero,
             SlotChoice::Prometheus => Slots::Prometheus,

@@ -180,3 +180,20 @@ fn what_is_shown_of_a_config_holds_no_secrets() {
         "kafka:\n  properties: {sasl.password: <secret>, ssl.key.location: /k}\nsinks:\n  - token_file: /t\n    secret: <secret> # why\n"
     );
 }
+
+#[test]
+fn what_rules_get_where_their_groups_say_nothing() {
+    let (config, _) = parse(
+        "foghorn.yaml",
+        "rules: {interval: 30s, query_offset: 10s, external_url: 'http://x'}\n",
+    );
+    let options = config.unwrap().rules.options(&BTreeMap::new());
+    assert_eq!(
+        (
+            options.default_interval_ms,
+            options.default_query_offset_ms,
+            &*options.external_url
+        ),
+        (30_000, 10_000, "http://x")
+    );
+}
