@@ -14,7 +14,7 @@ use foghorn_model::Timestamp;
 use foghorn_wire::Format;
 
 use crate::Failure;
-use crate::dataset::{Dataset, METRIC, T0_MS};
+use crate::dataset::{Dataset, METRIC, T0_MS, mix};
 use crate::measure::{resident_bytes, say};
 use crate::rig::Rig;
 use crate::rules::{Kind, catalog, file};
@@ -38,6 +38,10 @@ pub(crate) struct Args {
     /// Seconds that the one rule reads back.
     #[arg(long, default_value_t = 300)]
     range: i64,
+    /// Values as the differential test's generator makes them: counters, walks, flags and values near
+    /// a threshold. Without it each value has six digits of noise.
+    #[arg(long)]
+    mixed: bool,
 }
 
 /// Records between two hand-overs, as the runtime does it.
@@ -46,6 +50,27 @@ const BATCH: u64 = 1_000;
 /// 30 s), and the process' bytes at a million series.
 const MOST: [f64; 2] = [512.0, 24_576.0];
 const MOST_IN_ALL: u64 = 600_000_000;
+
+/// Values of the differential test's kinds, one kind a series.
+struct Mixed(Vec<f64>);
+
+impl Mixed {
+    fn next(&mut self, series: u64, round: i64) -> f64 {
+        let chance = mix(series << 32 | round.unsigned_abs());
+        let pick = |count: u64| (chance >> 8) % count;
+        let last = &mut self.0[series as usize];
+        *last = match mix(series) % 8 {
+            // Counters, which now and then begin anew; some with a fraction.
+            0..=3 if chance.is_multiple_of(33) => pick(4) as f64,
+            0..=2 => *last + pick(37) as f64,
+            3 => *last + pick(37) as f64 / 7.0,
+            4 => pick(2) as f64,
+            5 => *last + (pick(101) as f64 - 50.0) / 3.0,
+            _ => [0.5, 1.0, 1.25, 2.0][pick(4) as usize] * 0.9 + [0.0, 0.1, 1.0][pick(3) as usize],
+        };
+        *last
+    }
+}
 
 /// What a stage has taken: CPU-seconds of the later half of the rounds, and how often it ran.
 #[derive(Default)]
@@ -90,6 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     core.start(Timestamp(T0_MS), Timestamp::MIN);
     let mut texts = vec![String::new(); BATCH as usize];
     let (mut feeding, mut ticking) = (Cost::default(), Cost::default());
+    let mut mixed = Mixed(vec![0.0; args.series as usize]);
     let before = resident_bytes();
     for round in 0..args.rounds {
         let at = Timestamp(T0_MS + round * args.every * 1_000);
@@ -97,7 +123,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         for start in (0..args.series).step_by(BATCH as usize) {
             let count = BATCH.min(args.series - start);
             for i in 0..count {
-                Dataset::write_at(start + i, at, &mut texts[i as usize]);
+                let (series, text) = (start + i, &mut texts[i as usize]);
+                if args.mixed {
+                    Dataset::write_as(series, at, mixed.next(series, round), text);
+                } else {
+                    Dataset::write_at(series, at, text);
+                }
             }
             feeding.add(counts, count, || -> Result<(), Failure> {
                 for text in &texts[..count as usize] {
@@ -143,9 +174,14 @@ fn report(
     let per = |bytes: u64| bytes as f64 / args.series as f64;
     let verdict = |good: bool| if good { "PASS" } else { "over" };
     say(&format!(
-        "{} series at {} s, 5 labels beside the name, six digits; {}",
+        "{} series at {} s, 5 labels beside the name, {}; {}",
         args.series,
         args.every,
+        if args.mixed {
+            "values of all kinds"
+        } else {
+            "six digits"
+        },
         match args.rules {
             0 => format!(
                 "{} s windows ({} samples)",
