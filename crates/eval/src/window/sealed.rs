@@ -12,7 +12,8 @@ use crate::vector::Point;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sealed {
     chunks: VecDeque<Whole>,
-    /// What stood before each step down that these chunks count, in time order.
+    /// What stood before each step down that these chunks count, in time order, but for chunks that
+    /// step down often: those are read when it is asked for.
     lost: VecDeque<f64>,
     /// Of the open chunk behind these: so many of its first points are known to be numbers none of
     /// which is below the one before. Readers move it on, so that each point is looked at once.
@@ -30,6 +31,8 @@ pub(super) struct Whole {
     numbers: u8,
     /// Numbers below the one before, within the chunk.
     pub(super) resets: u8,
+    /// Whether its steps down stand in [`Sealed::lost`].
+    pub(super) kept: bool,
     /// Time of the last point, marker or not.
     last_t: i64,
     /// The smallest and the largest number, as `min_over_time` and `max_over_time` have them.
@@ -49,7 +52,14 @@ pub(super) struct Through {
     pub(super) resets: u32,
     /// Steps to another number; from NaN to NaN is none.
     pub(super) changes: u32,
+    /// Steps down that stand in [`Sealed::lost`].
+    lost: u32,
+    /// Chunks whose steps down do not.
+    pub(super) unkept: u32,
 }
+
+/// A chunk that steps down more often is no counter's, or a poor one's.
+const MANY: usize = 12;
 
 /// What a step from one number to the next is.
 #[inline]
@@ -85,12 +95,12 @@ impl Whole {
         let (mut carry, mut through) = before.map_or((None, Through::default()), |before| {
             (before.carry, before.through)
         });
-        let mut resets = 0;
+        let (mut resets, mut steps) = (0, Vec::new());
         for (i, point) in buffer.iter().enumerate() {
             if let Some(before) = carry {
                 let reset = is_reset(before.v, point.v);
                 if reset {
-                    lost.push_back(before.v);
+                    steps.push(before.v);
                 }
                 through.resets = through.resets.wrapping_add(u32::from(reset));
                 let change = is_change(before.v, point.v);
@@ -100,11 +110,19 @@ impl Whole {
             carry = Some(*point);
         }
         through.numbers += buffer.len() as u64;
+        let kept = steps.len() <= MANY;
+        if kept {
+            through.lost = through.lost.wrapping_add(steps.len() as u32);
+            lost.extend(steps);
+        } else {
+            through.unkept = through.unkept.wrapping_add(1);
+        }
         let values = || buffer.iter().map(|point| point.v);
         Self {
             points,
             numbers: buffer.len() as u8,
             resets,
+            kept,
             last_t,
             least: extreme(values(), |v, best| v < best),
             most: extreme(values(), |v, best| v > best),
@@ -160,14 +178,19 @@ impl Sealed {
 
     pub(super) fn push(&mut self, chunk: Chunk) {
         let whole = Whole::of(chunk, self.chunks.back(), &mut self.lost);
+        // Long windows are many: they are not doubled.
+        if self.chunks.len() == self.chunks.capacity() {
+            self.chunks.reserve_exact(self.chunks.len() / 8 + 2);
+        }
         self.chunks.push_back(whole);
     }
 
-    /// What stood before each step down after `from`'s last number, up to `to`'s.
+    /// What stood before each step down after `from`'s last number, up to `to`'s, as far as that is
+    /// kept.
     pub(super) fn lost_between(&self, from: &Whole, to: &Whole) -> impl Iterator<Item = f64> {
-        let count = to.through.resets.wrapping_sub(from.through.resets) as usize;
+        let count = to.through.lost.wrapping_sub(from.through.lost) as usize;
         let newest = self.chunks.back().unwrap_or(to);
-        let after = newest.through.resets.wrapping_sub(to.through.resets) as usize;
+        let after = newest.through.lost.wrapping_sub(to.through.lost) as usize;
         let end = self.lost.len() - after;
         self.lost.range(end - count..end).copied()
     }
@@ -205,10 +228,10 @@ impl Sealed {
 
     /// A chunk was taken from the end: what it counted is gone.
     fn forget_lost(&mut self, taken: &Whole) {
-        let left = self.chunks.back().map(|whole| whole.through.resets);
+        let left = self.chunks.back().map(|whole| whole.through.lost);
         // Without one before, everything that is left was its own.
         let gone = left.map_or(self.lost.len(), |left| {
-            taken.through.resets.wrapping_sub(left) as usize
+            taken.through.lost.wrapping_sub(left) as usize
         });
         self.lost.truncate(self.lost.len() - gone);
     }
@@ -242,7 +265,7 @@ impl Sealed {
             }
             if let (Some(oldest), Some(newest)) = (self.chunks.pop_front(), self.chunks.back()) {
                 // The step into the next chunk is the next one's, and stays while that does.
-                let kept = newest.through.resets.wrapping_sub(oldest.through.resets) as usize;
+                let kept = newest.through.lost.wrapping_sub(oldest.through.lost) as usize;
                 self.lost.drain(..self.lost.len() - kept);
             }
         }

@@ -226,6 +226,7 @@ impl<'a> Summing<'a> {
         self.out.count += (to.numbers - from.numbers) as usize;
         let resets = to.resets.wrapping_sub(from.resets) as usize;
         match self.asked {
+            Asked::Lost if to.unkept != from.unkept => self.lost_one_by_one(sealed, head, tail),
             Asked::Lost if resets > 0 => {
                 self.out.lost.extend(sealed.lost_between(before, newest));
             }
@@ -244,6 +245,26 @@ impl<'a> Summing<'a> {
             Asked::Ends | Asked::Lost => {}
         }
         self.last = newest.carry.or(self.last);
+    }
+
+    /// The steps down of the chunks after `head`, up to `tail`: some of them must be read.
+    fn lost_one_by_one(&mut self, sealed: &Sealed, head: usize, tail: usize) {
+        let mut points = std::mem::take(self.buffer);
+        for at in head + 1..tail {
+            let (before, whole) = (sealed.whole(at - 1), sealed.whole(at));
+            if whole.kept {
+                self.out.lost.extend(sealed.lost_between(before, whole));
+                continue;
+            }
+            points.clear();
+            points.extend(before.carry);
+            whole.chunk.decode_onto(0..whole.chunk.len(), &mut points);
+            points.retain(|point| !is_stale(point.v));
+            let pairs = points.windows(2);
+            let down = pairs.filter(|pair| is_reset(pair[0].v, pair[1].v));
+            self.out.lost.extend(down.map(|pair| pair[0].v));
+        }
+        *self.buffer = points;
     }
 
     /// A step to `now` from the last number so far.
