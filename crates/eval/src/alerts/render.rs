@@ -27,7 +27,7 @@ pub(super) struct Renderer<'a> {
     at: Timestamp,
 }
 
-/// What a rule's templates depend on, at most.
+/// What templates depend on, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sees {
     /// The element's labels.
@@ -43,19 +43,20 @@ impl<'a> Renderer<'a> {
         Self { rule, home, at }
     }
 
-    /// What anything that it renders depends on.
-    pub(super) fn sees(self) -> Sees {
-        let templates = self.rule.labels.iter().chain(&self.rule.annotations);
-        let mut sees = Sees::Labels;
-        for (_, template) in templates {
-            if template.sees_time() {
-                return Sees::Tick;
+    /// What its labels, and what its annotations depend on.
+    pub(super) fn sees(self) -> [Sees; 2] {
+        [&self.rule.labels, &self.rule.annotations].map(|templates| {
+            let mut sees = Sees::Labels;
+            for (_, template) in templates {
+                if template.sees_time() {
+                    return Sees::Tick;
+                }
+                if template.sees_value() {
+                    sees = Sees::Value;
+                }
             }
-            if template.sees_value() {
-                sees = Sees::Value;
-            }
-        }
-        sees
+            sees
+        })
     }
 
     /// The element's labels without the metric's name, under the rule's labels, `alertname` and the

@@ -50,8 +50,15 @@ const DOUBT_MS: i64 = 86_400_000;
 struct Found {
     key: Fingerprint,
     hit: Hit,
-    /// What had to be rendered: labels and annotations.
-    fresh: Option<(Labels, Labels)>,
+    fresh: Fresh,
+}
+
+/// What had to be rendered.
+enum Fresh {
+    Nothing,
+    Annotations(Labels),
+    /// Labels and annotations.
+    Both(Labels, Labels),
 }
 
 /// Longest condition text in a reason, in bytes.
@@ -219,7 +226,7 @@ impl RuleAlerts {
     fn find_one(
         &self,
         renderer: Renderer<'_>,
-        sees: Sees,
+        sees: [Sees; 2],
         hit: Hit,
         world: &mut dyn World,
     ) -> Found {
@@ -227,26 +234,29 @@ impl RuleAlerts {
             .by_element
             .get(&hit.labels.fingerprint())
             .and_then(|key| self.active.get_key_value(key));
-        if let Some((key, alert)) = known
-            && alert.element == hit.labels
-            && match sees {
+        let known = known.filter(|(_, alert)| alert.element == hit.labels);
+        if let Some((key, alert)) = known {
+            let [labels, annotations] = sees.map(|sees| match sees {
                 Sees::Labels => true,
                 Sees::Value => alert.value.to_bits() == hit.value.to_bits(),
                 Sees::Tick => false,
+            });
+            if labels {
+                let fresh = if annotations {
+                    Fresh::Nothing
+                } else {
+                    Fresh::Annotations(renderer.annotations(&hit.labels, hit.value, world))
+                };
+                let key = *key;
+                return Found { key, hit, fresh };
             }
-        {
-            return Found {
-                key: *key,
-                hit,
-                fresh: None,
-            };
         }
         let labels = renderer.labels(&hit.labels, hit.value, world);
         let annotations = renderer.annotations(&hit.labels, hit.value, world);
         Found {
             key: labels.fingerprint(),
             hit,
-            fresh: Some((labels, annotations)),
+            fresh: Fresh::Both(labels, annotations),
         }
     }
 
@@ -316,12 +326,15 @@ impl RuleAlerts {
                 },
             fresh,
         } = found;
-        let is_new = !self.active.contains_key(&key);
+        let is_new = matches!(fresh, Fresh::Both(..)) && !self.active.contains_key(&key);
         let holds = || Reason::ConditionTrue {
             value,
             condition: condition_text(&rule.text),
         };
-        if let Some((labels, annotations)) = fresh {
+        let mut anew = None;
+        if let Fresh::Annotations(annotations) = fresh {
+            anew = Some(annotations);
+        } else if let Fresh::Both(labels, annotations) = fresh {
             self.by_element.insert(element.fingerprint(), key);
             let alert = self.active.entry(key).or_insert_with(|| ActiveAlert {
                 id: AlertId::derive(rule.id, &labels, at),
@@ -344,6 +357,9 @@ impl RuleAlerts {
         let Some(alert) = self.active.get_mut(&key) else {
             return;
         };
+        if let Some(annotations) = anew {
+            alert.annotations = annotations;
+        }
         alert.value = value;
         alert.keep_firing_since = None;
         if alert.state == AlertState::Pending && at - alert.active_at >= for_ms {
