@@ -3,27 +3,50 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::extract::{Form, Path, State};
-use axum::http::StatusCode;
+use axum::extract::{self, Form, FromRequest, Path, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use foghorn_engine::{Answer, Query, QueryError};
 use foghorn_model::labels::NAME;
 use foghorn_model::{Labels, Timestamp};
 use serde_json::{Value, json};
 
+use crate::body::text;
 use crate::hooks::{Answers, Late};
 use crate::prometheus_api::value_text;
 use crate::reply::{bad_data, failure, success, with_warning};
 use crate::server::Shared;
 
-/// Parameters, from the path or from a form in the body.
-type Pairs = Form<Vec<(String, String)>>;
+/// Parameters: those of a form in the body, then those of the path.
+pub(crate) struct Pairs(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Pairs {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        type Listed = Vec<(String, String)>;
+        let path = extract::Query::<Listed>::try_from_uri(request.uri());
+        let extract::Query(path) = path.map_err(|error| bad_data(&error.to_string()))?;
+        let content_type = text(request.headers(), &CONTENT_TYPE);
+        let mut pairs = Vec::new();
+        if request.method() == Method::POST
+            && content_type.starts_with("application/x-www-form-urlencoded")
+        {
+            let form = Form::<Listed>::from_request(request, state).await;
+            let Form(form) = form.map_err(|error| bad_data(&error.to_string()))?;
+            pairs = form;
+        }
+        pairs.extend(path);
+        Ok(Self(pairs))
+    }
+}
 
 /// Most points a series of an answer has: Prometheus' bound.
 const MAX_POINTS: i64 = 11_000;
 
 /// `GET` and `POST /api/v1/query`.
-pub(crate) async fn query(State(shared): State<Arc<Shared>>, Form(pairs): Pairs) -> Response {
+pub(crate) async fn query(State(shared): State<Arc<Shared>>, Pairs(pairs): Pairs) -> Response {
     let asked = || -> Result<_, String> {
         let query = parsed(&pairs, "query")?;
         let at = instant(&pairs, "time")?.unwrap_or_else(shared.api.now);
@@ -43,7 +66,10 @@ pub(crate) async fn query(State(shared): State<Arc<Shared>>, Form(pairs): Pairs)
 }
 
 /// `GET` and `POST /api/v1/query_range`.
-pub(crate) async fn query_range(State(shared): State<Arc<Shared>>, Form(pairs): Pairs) -> Response {
+pub(crate) async fn query_range(
+    State(shared): State<Arc<Shared>>,
+    Pairs(pairs): Pairs,
+) -> Response {
     match range(&pairs) {
         Err(problem) => bad_data(&problem),
         Ok((query, at)) => match answers(&shared, query, at.clone()).await {
@@ -75,7 +101,7 @@ fn range(pairs: &[(String, String)]) -> Result<(Query, Vec<Timestamp>), String> 
 }
 
 /// `GET` and `POST /api/v1/series`.
-pub(crate) async fn series(State(shared): State<Arc<Shared>>, Form(pairs): Pairs) -> Response {
+pub(crate) async fn series(State(shared): State<Arc<Shared>>, Pairs(pairs): Pairs) -> Response {
     if all(&pairs, "match[]").next().is_none() {
         return bad_data("no match[] parameter provided");
     }
@@ -89,7 +115,7 @@ pub(crate) async fn series(State(shared): State<Arc<Shared>>, Form(pairs): Pairs
 }
 
 /// `GET` and `POST /api/v1/labels`: of series that match, else the names that need no look at them.
-pub(crate) async fn labels(State(shared): State<Arc<Shared>>, Form(pairs): Pairs) -> Response {
+pub(crate) async fn labels(State(shared): State<Arc<Shared>>, Pairs(pairs): Pairs) -> Response {
     match matching(&shared, &pairs).await {
         Ok(series) => {
             let names = series.iter().flat_map(Labels::iter);
@@ -105,7 +131,7 @@ pub(crate) async fn labels(State(shared): State<Arc<Shared>>, Form(pairs): Pairs
 pub(crate) async fn label_values(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
-    Form(pairs): Pairs,
+    Pairs(pairs): Pairs,
 ) -> Response {
     if name == NAME && all(&pairs, "match[]").next().is_none() {
         let metrics = shared.api.queries.as_ref().map(|queries| queries.metrics());
@@ -386,6 +412,13 @@ mod tests {
         check(
             "POST /api/v1/query",
             "query=1%2B1&time=4",
+            json!({"resultType": "scalar", "result": [4, "2"]}),
+        )
+        .await;
+        // Some put a part into the path.
+        check(
+            "POST /api/v1/query?query=2",
+            "time=4",
             json!({"resultType": "scalar", "result": [4, "2"]}),
         )
         .await;
