@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use foghorn_eval::alerts::rule_ref;
 use foghorn_eval::intake::MatchHit;
 use foghorn_model::{
-    Labels, LabelsBuilder, MatchKind, MatchSignal, Partition, RuleId, RuleRef, Signal, SignalId,
-    Timestamp,
+    Labels, LabelsBuilder, MatchKind, MatchSignal, Partition, RuleId, Signal, SignalId, Timestamp,
 };
 use foghorn_rules::plan::{Group, Rule};
 use foghorn_rules::template::TemplateContext;
@@ -197,11 +197,7 @@ fn signal(
     );
     Signal::Match(MatchSignal {
         id: SignalId::matched(rule.id, labels, from, bucket, code),
-        rule: RuleRef {
-            id: rule.id,
-            group: std::sync::Arc::clone(&group.name),
-            name: std::sync::Arc::clone(&rule.name),
-        },
+        rule: rule_ref(rule, group),
         kind,
         partition: from,
         bucket,

@@ -1,11 +1,10 @@
 //! What is said of alerts: whether an end is an all-clear, and what is said for the first time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use foghorn_eval::alerts::{ActiveAlert, RuleAlerts};
+use foghorn_eval::alerts::{ActiveAlert, RuleAlerts, rule_ref};
 use foghorn_model::{
-    AlertState, Labels, Reason, RuleRef, Signal, SignalId, Timestamp, Transition, TransitionKind,
+    AlertState, Labels, Reason, Signal, SignalId, Timestamp, Transition, TransitionKind,
 };
 use foghorn_rules::plan::{Group, Rule};
 
@@ -119,11 +118,7 @@ pub(super) fn say_active(
         signals.push(Signal::Transition(Transition {
             id: SignalId::transition(id, kind.code(), tick),
             alert: id,
-            rule: RuleRef {
-                id: rule.id,
-                group: Arc::clone(&group.name),
-                name: Arc::clone(&rule.name),
-            },
+            rule: rule_ref(rule, group),
             kind,
             at: tick,
             active_at: alert.active_at,

@@ -1,5 +1,6 @@
 //! Answers to questions, over what the windows hold.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_eval::catalog::{GroupIndex, reach_of};
@@ -10,8 +11,7 @@ use foghorn_model::{Labels, Timestamp};
 use foghorn_rules::plan::{Group, Leaf, Read, Selector};
 
 use super::Core;
-use super::scopes::shards_of;
-use super::tick::with_scope;
+use super::scopes::{shards_of, with_scope};
 use crate::query::{Answer, Query, QueryError};
 
 /// A question's leaf and the group through which it is read.
@@ -34,8 +34,7 @@ impl Core {
         let leaves = self.through(query, &group, at)?;
         let mut answers = Vec::new();
         let mut worlds: Vec<_> = shards.iter_mut().map(|shard| shard.lend_worlds()).collect();
-        let scopes: Vec<_> = self.seen_scopes(&leaves).collect();
-        for (scope, replica) in scopes {
+        for (scope, replica) in self.seen_scopes(&leaves) {
             let Some(shared) = self.scopes.get_mut(&scope) else {
                 continue;
             };
@@ -115,17 +114,25 @@ impl Core {
         names
     }
 
-    /// The scopes that a question is asked in, each with the replica that is seen.
-    fn seen_scopes(&self, leaves: &[Through]) -> impl Iterator<Item = (Labels, Arc<str>)> {
-        let first = leaves.iter().find_map(|(_, group)| *group);
-        let state = first.map(|group| &self.groups[group]);
-        let plain =
-            state.is_none_or(|state| state.plain.heard.is_some() || state.scoped.is_empty());
-        let replica = state.map_or_else(|| "".into(), |state| Arc::clone(&state.plain.replica));
-        let plain = plain.then(|| (Labels::empty(), replica));
-        let scoped = state.into_iter().flat_map(|state| &state.scoped);
-        let scoped = scoped.map(|(scope, state)| (scope.clone(), Arc::clone(&state.replica)));
-        plain.into_iter().chain(scoped.collect::<Vec<_>>())
+    /// The scopes that a question is asked in, each with the replica that is seen: those that the
+    /// groups know through which it is read. A question that reads nothing is asked once.
+    fn seen_scopes(&self, leaves: &[Through]) -> BTreeMap<Labels, Arc<str>> {
+        let mut seen = BTreeMap::new();
+        for group in leaves.iter().filter_map(|(_, group)| *group) {
+            let state = &self.groups[group];
+            if state.plain.heard.is_some() || self.catalog.is_plain(group) {
+                let replica = Arc::clone(&state.plain.replica);
+                seen.entry(Labels::empty()).or_insert(replica);
+            }
+            for (scope, state) in &state.scoped {
+                let replica = Arc::clone(&state.replica);
+                seen.entry(scope.clone()).or_insert(replica);
+            }
+        }
+        if leaves.iter().all(|(_, group)| group.is_none()) {
+            seen.insert(Labels::empty(), "".into());
+        }
+        seen
     }
 }
 

@@ -3,9 +3,10 @@
 use std::mem;
 use std::sync::Arc;
 
+use foghorn_eval::alerts::rule_ref;
 use foghorn_eval::catalog::{Catalog, GroupIndex};
 use foghorn_eval::promql::Evaluator;
-use foghorn_model::{Reason, RuleRef, Signal, Timestamp};
+use foghorn_model::{Reason, Signal, Timestamp};
 use foghorn_rules::plan::{Group, Rule};
 
 use super::Core;
@@ -78,7 +79,7 @@ impl Core {
             for mut scope in std::iter::once(state.plain).chain(state.scoped.into_values()) {
                 for (rule, kept) in group.rules.iter().zip(&mut scope.rules) {
                     if let Memory::Alert { alerts, .. } = &mut kept.memory {
-                        let name = name_of(rule, group);
+                        let name = rule_ref(rule, group);
                         alerts.remove_all(&name, latest, &Reason::RuleRemoved, &mut signals);
                     }
                 }
@@ -88,15 +89,6 @@ impl Core {
             scope.recorded.reload(catalog, &map);
         }
         (signals, map)
-    }
-}
-
-/// A rule as signals name it.
-pub(super) fn name_of(rule: &Rule, group: &Group) -> RuleRef {
-    RuleRef {
-        id: rule.id,
-        group: Arc::clone(&group.name),
-        name: Arc::clone(&rule.name),
     }
 }
 

@@ -103,13 +103,8 @@ impl Core {
         news
     }
 
-    /// Takes scope news in. What ends with a scope is given back with its labels.
-    pub(super) fn take_news(
-        &mut self,
-        group: GroupIndex,
-        news: &[ScopeNews],
-    ) -> Vec<(Labels, ScopeState)> {
-        let mut ended = Vec::new();
+    /// Takes scope news in. A scope that is no more is there until the tick has ended what it held.
+    pub(super) fn take_news(&mut self, group: GroupIndex, news: &[ScopeNews]) {
         for ScopeNews { scope, replica } in news {
             let catalog = &self.catalog;
             if !self.scopes.contains_key(scope) {
@@ -118,20 +113,14 @@ impl Core {
             }
             let state = &mut self.groups[group];
             let tick = state.next_tick;
-            match replica {
-                Some(replica) => {
-                    let known = state.scope_or_new(scope, catalog, group);
-                    known.replica = Arc::clone(replica);
-                    known.heard.get_or_insert(tick);
-                }
-                None if scope.is_empty() => state.plain.heard = None,
-                None => {
-                    let gone = state.scoped.remove(scope);
-                    ended.extend(gone.map(|gone| (scope.clone(), gone)));
-                }
+            let known = state.scope_or_new(scope, catalog, group);
+            if let Some(replica) = replica {
+                known.replica = Arc::clone(replica);
+                known.heard.get_or_insert(tick);
+            } else {
+                known.heard = None;
             }
         }
-        ended
     }
 }
 
@@ -234,4 +223,16 @@ pub(super) fn shards_of<'a>(
         }
     }
     (seen, (layout, Arc::clone(replica)))
+}
+
+/// A series' labels as others see them.
+pub(super) fn with_scope(labels: Labels, scope: &Labels) -> Labels {
+    if scope.is_empty() {
+        return labels;
+    }
+    let mut builder = labels.to_builder();
+    for (name, value) in scope.iter() {
+        builder.set(name, value);
+    }
+    builder.build()
 }

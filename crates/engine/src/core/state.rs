@@ -49,7 +49,8 @@ pub(super) struct ScopeState {
     pub(super) layout: Option<Layout>,
     /// The replica that is seen; empty where there is none.
     pub(super) replica: Arc<str>,
-    /// When a scoped source of it was heard last, or that was read in the log; `None` where never.
+    /// When it was heard last, or that was read in the log; `None` where never, or where it is no
+    /// more.
     pub(super) heard: Option<Timestamp>,
 }
 

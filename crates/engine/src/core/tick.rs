@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foghorn_eval::alerts::{BaseValues, Hit, Home, RuleAlerts};
+use foghorn_eval::alerts::{BaseValues, Hit, Home, RuleAlerts, rule_ref};
 use foghorn_eval::catalog::{Catalog, GroupIndex};
 use foghorn_eval::columns::{GroupColumns, TickReader};
 use foghorn_eval::detect::{DetectorBank, Pick};
@@ -14,10 +14,9 @@ use foghorn_rules::plan::{Detector, Group, Rule, RuleKind};
 
 use super::judge::{Doubts, judge, say_active};
 use super::record::{Recording, recordable};
-use super::reload::name_of;
-use super::scopes::shards_of;
+use super::scopes::{shards_of, with_scope};
 use super::shown::Shown;
-use super::state::{Memory, RuleState, ScopeState};
+use super::state::{Memory, RuleState};
 use super::world::{Base, TickWorld};
 use super::{Closed, Core, CoreStats, Recorded};
 
@@ -29,10 +28,8 @@ impl Core {
         let tick = self.groups[group].next_tick;
         let mut worlds: Vec<_> = shards.iter_mut().map(|shard| shard.lend_worlds()).collect();
         let news = self.scope_news(group, shards, &worlds);
+        self.take_news(group, &news);
         let mut signals = Vec::new();
-        for (scope, state) in self.take_news(group, &news) {
-            self.end_scope(group, &scope, state, &mut signals);
-        }
         self.evaluate(
             group,
             &Labels::empty(),
@@ -45,6 +42,8 @@ impl Core {
         for scope in scopes {
             self.evaluate(group, &scope, shards, &mut worlds, blind, &mut signals);
         }
+        let scoped = &mut self.groups[group].scoped;
+        scoped.retain(|_, state| state.heard.is_some());
         for (shard, worlds) in shards.iter_mut().zip(worlds) {
             shard.take_back(worlds);
             shard.closed(group, tick);
@@ -65,7 +64,8 @@ impl Core {
         Closed { signals, news }
     }
 
-    /// Evaluates a group's rules as one scope sees them.
+    /// Evaluates a group's rules as one scope sees them. What they hold of what they do not read (any
+    /// more) ends, for want of data.
     fn evaluate(
         &mut self,
         group: GroupIndex,
@@ -99,7 +99,7 @@ impl Core {
             shared.evaluator = Evaluator::default();
         }
         let reads = Reads {
-            series: !scope.is_empty() || state.heard.is_some() || catalog.is_plain(group),
+            series: state.heard.is_some() || scope.is_empty() && catalog.is_plain(group),
             logs: scope.is_empty(),
         };
         state.columns.begin();
@@ -132,43 +132,6 @@ impl Core {
             } else if !state.memory.is_idle() {
                 running.end(rule, state, signals);
             }
-        }
-    }
-
-    /// A scope is no more: what its rules held ends, for want of data.
-    fn end_scope(
-        &mut self,
-        group: GroupIndex,
-        scope: &Labels,
-        mut state: ScopeState,
-        signals: &mut Vec<Signal>,
-    ) {
-        let catalog = Arc::clone(&self.catalog);
-        let plan = &catalog.rules.groups[group];
-        let tick = self.groups[group].next_tick;
-        let (at, replay_until) = (tick - plan.query_offset_ms, self.groups[group].replay_until);
-        let Some(shared) = self.scopes.get_mut(scope) else {
-            return;
-        };
-        let mut running = Running {
-            catalog: &catalog,
-            index: group,
-            group: plan,
-            tick,
-            at,
-            blind: false,
-            reader: TickReader::new(&mut state.columns, &mut shared.recorded, &mut [], tick, at),
-            evaluator: &mut shared.evaluator,
-            home: Home {
-                external: &shared.external,
-                scope,
-            },
-            exported: self.exported.as_mut().filter(|_| tick > replay_until),
-            max_elements: self.max_elements,
-            stats: &mut self.stats,
-        };
-        for (rule, state) in plan.rules.iter().zip(&mut state.rules) {
-            running.end(rule, state, signals);
         }
     }
 
@@ -263,7 +226,7 @@ impl Running<'_, '_> {
         let silent = self.tick <= state.silent_until;
         match (&mut state.memory, &rule.kind) {
             (Memory::Alert { alerts, shown, .. }, _) => {
-                let (start, name) = (signals.len(), name_of(rule, self.group));
+                let (start, name) = (signals.len(), rule_ref(rule, self.group));
                 alerts.remove_all(&name, self.tick, &Reason::NoData, signals);
                 if silent {
                     signals.truncate(start);
@@ -438,18 +401,6 @@ fn bounded(vector: &Vector, most: usize) -> Result<(), String> {
         "{} elements, where a rule may give {most} (limits.max_rule_elements)",
         vector.len()
     ))
-}
-
-/// A series' labels as others see them.
-pub(super) fn with_scope(labels: Labels, scope: &Labels) -> Labels {
-    if scope.is_empty() {
-        return labels;
-    }
-    let mut builder = labels.to_builder();
-    for (name, value) in scope.iter() {
-        builder.set(name, value);
-    }
-    builder.build()
 }
 
 fn hit(element: Element) -> Hit {

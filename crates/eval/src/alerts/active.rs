@@ -75,7 +75,7 @@ impl ActiveAlert {
 }
 
 /// How signals name a rule.
-pub(super) fn rule_ref(rule: &Rule, group: &Group) -> RuleRef {
+pub fn rule_ref(rule: &Rule, group: &Group) -> RuleRef {
     RuleRef {
         id: rule.id,
         group: Arc::clone(&group.name),

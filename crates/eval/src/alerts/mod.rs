@@ -12,7 +12,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use active::ActiveAlert;
+pub use active::{ActiveAlert, rule_ref};
 pub use render::Home;
 pub use rule_alerts::{BaseValues, Hit, RuleAlerts};
 pub use world::{BaseOnly, World};
