@@ -134,8 +134,13 @@ pub(crate) async fn label_values(
     Pairs(pairs): Pairs,
 ) -> Response {
     if name == NAME && all(&pairs, "match[]").next().is_none() {
-        let metrics = shared.api.queries.as_ref().map(|queries| queries.metrics());
-        return success(&metrics.unwrap_or_default());
+        return match shared.api.queries.clone() {
+            None => success(&Vec::<String>::new()),
+            Some(queries) => match tokio::task::spawn_blocking(move || queries.metrics()).await {
+                Ok(metrics) => success(&metrics),
+                Err(_) => broke_off(),
+            },
+        };
     }
     match matching(&shared, &pairs).await {
         Ok(series) => {
@@ -200,12 +205,13 @@ async fn answers(
             "timeout",
             "query timed out",
         )),
-        Err(_) => Err(failure(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the query broke off",
-        )),
+        Err(_) => Err(broke_off()),
     }
+}
+
+fn broke_off() -> Response {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    failure(status, "internal", "the query broke off")
 }
 
 fn no_answer(error: &QueryError) -> Response {
