@@ -75,7 +75,8 @@ fn adds(expr: &str) -> bool {
     has(expr, &["sum", "avg", "stddev", "stdvar"])
 }
 
-/// Most units in the last place for what works on a sum further.
+/// Most units in the last place for what works on a sum further: variances take nearly equal numbers
+/// from one another, and so may what looks back over sums.
 fn allowed(expr: &str) -> u64 {
     if expr.contains('^') {
         return 8;
@@ -83,7 +84,7 @@ fn allowed(expr: &str) -> u64 {
     if !adds(expr) {
         return 0;
     }
-    if has(expr, &["stddev", "stdvar"]) || expr.contains(':') {
+    if has(expr, &["stddev", "stdvar"]) || SUBQUERY.is_match(expr) {
         return 1_024;
     }
     let works = [
@@ -109,6 +110,8 @@ type Told = (String, Vec<f64>);
 
 /// A sample's value.
 static VALUE: LazyLock<Regex> = LazyLock::new(|| pattern(r"\} ([-+0-9.E]+|NaN|[-+]Inf)"));
+/// A range with a step.
+static SUBQUERY: LazyLock<Regex> = LazyLock::new(|| pattern(r"\[[^\[\]]*:[^\[\]]*\]"));
 /// A number in a text.
 static WRITTEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"([0-9]+\.[0-9]+(?:e[-+][0-9]+)?)"));
 

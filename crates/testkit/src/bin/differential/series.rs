@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use foghorn_model::labels::NAME;
-use foghorn_model::matcher::{MatchOp, Matcher, all_match};
+use foghorn_model::matcher::all_match;
 use foghorn_model::{Labels, LabelsBuilder};
 use foghorn_rules::plan::{Expr, Leaf, RangeFunc, Read, Selector};
+use foghorn_testkit::passing::candidates;
 use foghorn_testkit::rng::Rng;
 
 /// A series and its values in promtool's notation.
@@ -243,31 +244,4 @@ fn number(value: f64) -> String {
     let mut text = String::new();
     let _infallible = write!(text, "{value}");
     text
-}
-
-/// Values that may pass a matcher.
-fn candidates(matcher: &Matcher) -> impl Iterator<Item = String> {
-    let written = matches!(matcher.op, MatchOp::Equal | MatchOp::Regex);
-    let value = matcher.value.replace('\\', "");
-    let plain = |text: &str| {
-        text.replace(['(', ')', '?', '^', '$'], "")
-            .replace("[0-9]+", "1")
-            .replace(".*", "x")
-            .replace(".+", "x")
-            .replace("..", "00")
-            .replace("_.", "_z")
-            .replace("[ab]", "a")
-    };
-    let parts: Vec<_> = value.split('|').map(plain).filter(|_| written).collect();
-    let rest = if &*matcher.name == NAME {
-        ["gauge_a", "gauge_b"]
-    } else {
-        ["some", "5"]
-    };
-    let own = [matcher.value.to_string(), plain(&value)]
-        .into_iter()
-        .filter(move |_| written);
-    own.chain(parts)
-        .chain(rest.map(str::to_owned))
-        .chain([String::new()])
 }
