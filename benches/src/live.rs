@@ -91,6 +91,7 @@ impl Setup<'_> {
             properties: self.cluster.properties(),
             sources: vec![self.source],
             http: None,
+            journal_bytes: 0,
             workers: self.workers,
             start: self.start,
             patience: Patience {

@@ -10,9 +10,6 @@ const CONFIG: &str = "
 sources: []
 sinks: [{type: ndjson, name: lines, path: incidents.ndjson}]
 time: {idle_timeout: 1s}
-# What waits in memory for its tick is lost at the end: alerts may end for want of data, and then the
-# incident is held open for a while.
-correlate: {no_data_close_ms: 4000}
 ";
 
 const RULES: &str = r#"
@@ -94,6 +91,48 @@ fn telemetry_by_http_becomes_an_incident_that_survives_a_crash() {
         (last["status"] == "resolved").then_some(last)
     });
     assert_eq!(resolved["id"], open["id"]);
+    home.stop();
+    assert_eq!(assert_consistent(&home.revisions()).len(), 1);
+}
+
+#[test]
+fn what_was_answered_with_success_is_decided_on_though_the_process_is_killed_at_once() {
+    let rules = r"
+groups:
+  - name: seen
+    interval: 1s
+    rules:
+      - alert: Seen
+        expr: sum_over_time(error_ratio[5m]) >= 3
+        keep_firing_for: 5m
+";
+    let mut home = Home::new(CONFIG, rules);
+    home.start();
+    let (began, sent) = (wall(), 12);
+    for n in 0..sent {
+        let body = gauge("error_ratio", "payments", wall(), 1.0);
+        post(&home, "/v1/metrics", &[PROTOBUF], &body);
+        if n % 4 == 3 {
+            // Before any tick can have closed over the last of them.
+            home.kill();
+            home.start();
+        }
+    }
+    let value = until("an alert over all that was sent", 60, || {
+        let alert = home.alert("Seen")?;
+        let value = alert["value"]
+            .as_f64()
+            .or(alert["value"].as_str()?.parse().ok())?;
+        (value >= f64::from(sent)).then_some(value)
+    });
+    assert!(
+        wall() - began < 300_000,
+        "the window is too short for this machine"
+    );
+    assert!(
+        (value - f64::from(sent)).abs() < f64::EPSILON,
+        "{value} of {sent}: each once"
+    );
     home.stop();
     assert_eq!(assert_consistent(&home.revisions()).len(), 1);
 }

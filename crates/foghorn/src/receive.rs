@@ -1,4 +1,4 @@
-//! Telemetry by HTTP: checked, then queued for the worker that reads it.
+//! Telemetry by HTTP: checked, journalled, then queued for the worker that reads it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,15 +8,19 @@ use foghorn_model::{
     Change, Labels, LogRecord, OutsideAlert, Refusal, SampleSink, SeriesKey, SeriesKind, SeriesRef,
     Timestamp,
 };
-use foghorn_runtime::HttpQueue;
+use foghorn_runtime::{HttpQueue, Offered};
 use foghorn_wire::{DecodeOptions, Decoder, Format};
 
 /// Series and streams whose labels were found good and need no second look. With more of them the
 /// look is taken again.
 const MAX_KNOWN: usize = 1 << 20;
 
-/// See the module's text. The queue is in memory: what was taken and not yet decided on is lost
-/// with the process.
+/// After so many seconds a sender comes again where there is no room for the moment.
+const SOON: u32 = 1;
+/// The same, where the disk takes nothing.
+const LATER: u32 = 10;
+
+/// See the module's text.
 pub(crate) struct Receivers {
     queue: Arc<HttpQueue>,
     check: Mutex<(Decoder, Checked)>,
@@ -51,10 +55,14 @@ impl Intake for Receivers {
                 message: checked.first.take().map(|r| r.detail).unwrap_or_default(),
             }
         };
-        if self.queue.offer(format, body, received) {
-            Ok(accepted)
-        } else {
-            Err(Declined::Busy { retry_after_s: 1 })
+        match self.queue.offer(format, body, received) {
+            Offered::Taken => Ok(accepted),
+            Offered::Full => Err(Declined::Busy {
+                retry_after_s: SOON,
+            }),
+            Offered::Failed(_) => Err(Declined::Busy {
+                retry_after_s: LATER,
+            }),
         }
     }
 }

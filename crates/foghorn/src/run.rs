@@ -175,6 +175,7 @@ impl Running {
                 properties,
                 sources,
                 http: http.clone(),
+                journal_bytes: config.receivers.journal_bytes,
                 workers: config.workers,
                 start: config.start,
                 patience: foghorn_engine::sequencer::Patience {

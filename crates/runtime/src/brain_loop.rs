@@ -9,7 +9,7 @@ use foghorn_emit::{RecordedSample, RecordedSink};
 use foghorn_engine::sequencer::PartitionState;
 use foghorn_engine::{Brain, Command, Entry, Pin, Recorded, RuleFile, Sources};
 use foghorn_eval::catalog::Catalog;
-use foghorn_eval::clock::PartitionClock;
+use foghorn_eval::clock::{PartitionClock, REFUSED_AHEAD_MS};
 use foghorn_eval::intake::TurnedAway;
 use foghorn_eval::scope::Scoping;
 use foghorn_eval::shard::{Progress, Shard};
@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::least;
 use crate::self_watch::{SelfWatch, Signs};
 
-use crate::live::LiveError;
+use crate::live::{LiveError, MAX_REACH_MS};
 
 /// The brain looks at all workers so often at least: partitions fall idle as time passes.
 const LOOK: Duration = Duration::from_millis(20);
@@ -65,6 +65,8 @@ pub(crate) struct BrainLoop {
     /// Where partitions stood that nobody reads at the moment: ticks wait for them.
     pub(crate) last_known: BTreeMap<Partition, PartitionState>,
     pub(crate) max_skew_ms: i64,
+    /// How long before a record its twin may have come.
+    pub(crate) dedup_ms: i64,
     pub(crate) settle_ms: i64,
     pub(crate) was_complete: bool,
     pub(crate) measures: u32,
@@ -537,8 +539,27 @@ impl BrainLoop {
         signs
     }
 
+    /// Tells the journal what a restart would read again, and what has still to be decided on. A
+    /// sample is later than its receipt by [`REFUSED_AHEAD_MS`] at most, so receipts say what a file
+    /// can hold.
+    fn trim_journal(&self) {
+        let Some(queue) = &self.http else { return };
+        let catalog = self.brain.core().catalog();
+        let next = if catalog.rules.groups.is_empty() {
+            wall()
+        } else {
+            self.next_tick()
+        };
+        if next > Timestamp::MIN && next < Timestamp::MAX {
+            let reach = (catalog.longest_reach_ms() + self.dedup_ms).min(MAX_REACH_MS);
+            let undecided = next - longest_interval_ms(catalog) - REFUSED_AHEAD_MS;
+            queue.keep(undecided - reach, undecided);
+        }
+    }
+
     fn measure(&mut self) {
         self.brain.refresh();
+        self.trim_journal();
         // Summing up the bytes of all series takes a while: now and then is enough.
         self.measures = self.measures.wrapping_add(1);
         let sum_bytes = self.measures % 15 == 1;
@@ -553,6 +574,9 @@ impl BrainLoop {
             self.http.as_ref().map_or(0.0, |queue| queue.fill()),
             lock(&self.outbox).held(),
         );
+        if let Some(queue) = &self.http {
+            self.metrics.journal(queue.journal_size());
+        }
         self.metrics.measure(
             &workers,
             &self.names,
@@ -562,4 +586,10 @@ impl BrainLoop {
             sum_bytes,
         );
     }
+}
+
+/// The longest interval of any group: a restart begins at the last closed tick of the slowest.
+fn longest_interval_ms(catalog: &Catalog) -> i64 {
+    let intervals = catalog.rules.groups.iter().map(|group| group.interval_ms);
+    intervals.max().unwrap_or(0)
 }

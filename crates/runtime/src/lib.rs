@@ -21,7 +21,7 @@ mod self_watch;
 pub use alert_feed::ViewAlerts;
 pub use backlog::OutboxBacklog;
 pub use dead_letters::DeadLetters;
-pub use http_feed::HttpQueue;
+pub use http_feed::{HttpQueue, Offered};
 pub use live::{Handle, Live, LiveConfig, LiveError, StartFrom};
 pub use metrics::Metrics;
 pub use pipeline::{Layout, Pipeline, Step};

@@ -21,7 +21,7 @@ use foghorn_ingest::{Feeder, KafkaConfig, SourceConfig};
 use foghorn_kafka::{Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer};
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
 use foghorn_rules::{LoadOptions, Source};
-use foghorn_store::{Outbox, SignalLog, StoreError};
+use foghorn_store::{Journal, Outbox, SignalLog, StoreError};
 use serde::Deserialize;
 use tracing::{error, warn};
 
@@ -62,6 +62,8 @@ pub struct LiveConfig {
     pub sources: Vec<SourceConfig>,
     /// The queue of the HTTP receivers, and the position of their source in `sources`.
     pub http: Option<(Arc<HttpQueue>, usize)>,
+    /// Bytes that the journal of what comes by HTTP may take on disk.
+    pub journal_bytes: u64,
     /// Worker threads (consumer clients).
     pub workers: usize,
     /// Where a first start begins.
@@ -81,7 +83,7 @@ pub struct LiveConfig {
     pub max_scopes: usize,
     /// When a silent replica gives way, and a silent scope is no more.
     pub scope_times: ScopeTimes,
-    /// Where the signal log and the outbox live.
+    /// Where the signal log, the outbox and the journal live.
     pub state_dir: PathBuf,
     /// Labels for templates.
     pub external_labels: Vec<(String, String)>,
@@ -255,7 +257,8 @@ impl Live {
             .iter()
             .map(SourceConfig::dedup_reach_ms)
             .max();
-        let reach_ms = (catalog.longest_reach_ms() + dedup_ms.unwrap_or(0)).min(MAX_REACH_MS);
+        let dedup_ms = dedup_ms.unwrap_or(0);
+        let reach_ms = (catalog.longest_reach_ms() + dedup_ms).min(MAX_REACH_MS);
         let kafka = config.kafka.as_ref();
         let kafka_workers = if kafka.is_some() {
             config.workers.max(1)
@@ -329,35 +332,39 @@ impl Live {
                 StartFrom::Earliest => {}
             }
         }
-        if let Some((_, source)) = &config.http {
-            let partition = Partition::new(*source as u16, 0);
-            let offset = history.positions.get(&partition).copied().unwrap_or(0);
-            if history.joined(partition).is_none() {
-                let pin = Pin {
-                    partition,
-                    offset,
-                    tick: Timestamp::MIN,
-                };
-                first_entries.push(Entry::Join {
-                    pin,
-                    topic: String::new(),
-                });
+        let replay = match &config.http {
+            Some((queue, source)) => {
+                let partition = Partition::new(*source as u16, 0);
+                let dir = config.state_dir.join("journal");
+                let logged = history.positions.get(&partition).copied().unwrap_or(0);
+                let journal = Journal::open(&dir, logged, config.journal_bytes)?;
+                let (offset, lost) = resume_http(&history, partition, begin, &hub, &journal);
+                if history.joined(partition).is_none() {
+                    let pin = Pin {
+                        partition,
+                        offset,
+                        tick: Timestamp::MIN,
+                    };
+                    first_entries.push(Entry::Join {
+                        pin,
+                        topic: String::new(),
+                    });
+                }
+                let pins = pins_of(&history, partition);
+                let mut clock = PartitionClock::new(hub.rules[*source], offset, pins);
+                if let Some(closed) = history.latest().filter(|_| lost) {
+                    // What came before is gone: ticks that were closed do not wait for it.
+                    clock.pin(closed);
+                }
+                let mut state = hub.workers[total - 1].lock();
+                state.join(partition, clock, now);
+                state.hand_over();
+                let replay = journal.replay(offset);
+                queue.attach(journal);
+                Some((replay, partition, offset))
             }
-            let pins = pins_of(&history, partition);
-            let mut clock = PartitionClock::new(hub.rules[*source], offset, pins);
-            if let Some(closed) = history
-                .groups
-                .values()
-                .filter_map(|group| group.closed)
-                .max()
-            {
-                // What came by HTTP before is gone: ticks that were closed do not wait for it.
-                clock.pin(closed);
-            }
-            let mut state = hub.workers[total - 1].lock();
-            state.join(partition, clock, now);
-            state.hand_over();
-        }
+            None => None,
+        };
 
         let mut workers = Vec::new();
         for (index, consumer) in consumers.into_iter().enumerate() {
@@ -373,17 +380,16 @@ impl Live {
             };
             workers.push(spawn(format!("worker-{index}"), move || worker.run())?);
         }
-        let http = config.http.as_ref().map(|(queue, _)| Arc::clone(queue));
-        if let Some((queue, source)) = config.http {
-            let partition = Partition::new(source as u16, 0);
+        let http = config.http.map(|(queue, _)| queue);
+        if let (Some(queue), Some((replay, partition, next_offset))) = (&http, replay) {
             let worker = HttpWorker {
                 hub: Arc::clone(&hub),
                 state: Arc::clone(&hub.workers[total - 1]),
-                queue,
+                queue: Arc::clone(queue),
                 partition,
-                next_offset: history.positions.get(&partition).copied().unwrap_or(0),
+                next_offset,
             };
-            workers.push(spawn("http-feed".to_owned(), move || worker.run())?);
+            workers.push(spawn("http-feed".to_owned(), move || worker.run(replay))?);
         }
 
         let (asks, asked) = mpsc::channel();
@@ -400,6 +406,7 @@ impl Live {
             logged: history.positions.clone(),
             last_known: BTreeMap::new(),
             max_skew_ms: config.max_skew_ms,
+            dedup_ms,
             settle_ms: config.settle_ms,
             was_complete: false,
             measures: 0,
@@ -480,6 +487,32 @@ fn catalog_of(files: &[RuleFile], options: &LoadOptions) -> Arc<Catalog> {
     Arc::new(Catalog::new(rules))
 }
 
+/// Where what came by HTTP is read again from, and whether some of what is wanted is gone.
+fn resume_http(
+    history: &History,
+    partition: Partition,
+    begin: Option<Timestamp>,
+    hub: &Hub,
+    journal: &Journal,
+) -> (Offset, bool) {
+    let Some(joined) = history.joined(partition) else {
+        return (journal.oldest_offset(), false);
+    };
+    let lateness = hub.rules[partition.source as usize].allowed_lateness_ms;
+    let wanted = begin.and_then(|begin| history.rewind(partition, begin, lateness));
+    let wanted = wanted.unwrap_or(joined);
+    let oldest = journal.oldest_offset();
+    if wanted < oldest {
+        warn!(
+            wanted,
+            oldest,
+            "the journal no longer keeps what the windows need of what came by HTTP: they come back shorter"
+        );
+    }
+    let gone = journal.next_offset() == oldest && wanted < oldest;
+    (wanted.max(oldest), gone)
+}
+
 /// What the log says was decided and the outbox never got: the crash came in between.
 fn catch_up(outbox: &mut Outbox, view: &View) -> Result<(), StoreError> {
     let mut latest: Vec<_> = view
@@ -492,7 +525,7 @@ fn catch_up(outbox: &mut Outbox, view: &View) -> Result<(), StoreError> {
 }
 
 /// No restart reads further back than this: 31 days.
-const MAX_REACH_MS: i64 = 31 * 86_400_000;
+pub(crate) const MAX_REACH_MS: i64 = 31 * 86_400_000;
 
 fn spawn<T: Send + 'static>(
     name: String,

@@ -46,6 +46,8 @@ pub struct Metrics {
     event_to_decision: Histogram,
     evaluation: Histogram,
     http_queue_fill: Gauge,
+    journal_bytes: IntGauge,
+    journal_shortened: IntGauge,
     outbox: IntGauge,
     ends_forgotten: IntGauge,
 }
@@ -177,6 +179,14 @@ impl Metrics {
                     "Share in use of the queue behind the HTTP receivers.",
                 )?,
             )?,
+            journal_bytes: gauge(
+                "foghorn_http_journal_bytes",
+                "Bytes of the journal of what came by HTTP.",
+            )?,
+            journal_shortened: gauge(
+                "foghorn_http_journal_shortened_total",
+                "Files of the journal that were deleted for want of room, though a restart would have read them again.",
+            )?,
             outbox: gauge(
                 "foghorn_outbox_revisions",
                 "Incident revisions that some sink has not delivered.",
@@ -209,6 +219,12 @@ impl Metrics {
     pub(crate) fn queue(&self, http_fill: f64, outbox: usize) {
         self.http_queue_fill.set(http_fill);
         self.outbox.set(outbox as i64);
+    }
+
+    /// Bytes of the journal, and files that it had to give up.
+    pub(crate) fn journal(&self, (bytes, shortened): (u64, u64)) {
+        self.journal_bytes.set(bytes as i64);
+        self.journal_shortened.set(shortened as i64);
     }
 
     pub(crate) fn wrote(&self, entries: &[Entry], incidents: &[Incident], now: Timestamp) {

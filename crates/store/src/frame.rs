@@ -4,7 +4,8 @@
 //! Payloads are JSON, so that a person can read them with `strings`. That is load-bearing: JSON
 //! holds no control bytes, so no frame header can be mistaken for text inside a payload (a length
 //! under [`MAX_PAYLOAD`] has a fourth byte of at most 3), and a zero byte in a payload means a page
-//! that was never written.
+//! that was never written. The journal alone holds packed bytes: there a torn end may look like
+//! corruption, which is refused and never guessed about.
 
 use std::io::{self, Read};
 

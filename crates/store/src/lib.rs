@@ -1,4 +1,4 @@
-//! What survives a crash: the signal log and the outbox. The only room that writes state to disk.
+//! What survives a crash: the signal log, the outbox, and the journal of what came by HTTP. The only room that writes state to disk.
 //!
 //! Owns file formats and their versions, locks, fsync order and recovery of torn files. Refuses to
 //! guess: a file that ends in the middle of a record is cut there, loudly; anything else that it
@@ -6,6 +6,7 @@
 
 pub mod error;
 mod frame;
+pub mod journal;
 mod lock;
 mod numbers;
 pub mod outbox;
@@ -16,5 +17,6 @@ pub mod signal_log;
 mod fixtures;
 
 pub use error::StoreError;
+pub use journal::{Journal, Kept, Replay};
 pub use outbox::{Outbox, OutboxItem, Unsaved};
 pub use signal_log::SignalLog;

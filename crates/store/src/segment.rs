@@ -69,7 +69,7 @@ impl Segment {
             bytes: 0,
             poisoned: Arc::default(),
         };
-        if segment.read_header()? {
+        if read_header(&segment.file, &segment.path, kind)? {
             segment.read_frames(on_frame)?;
         } else {
             segment.write_header()?;
@@ -141,46 +141,25 @@ impl Segment {
         Ok(())
     }
 
+    /// Whether more can be appended: no write or fsync has failed in a way that leaves its end unknown.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// As after a failed fsync.
+    #[cfg(test)]
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
     fn usable(&self) -> Result<(), StoreError> {
-        if self.poisoned.load(Ordering::Acquire) {
+        if self.is_usable() {
+            Ok(())
+        } else {
             Err(StoreError::Poisoned {
                 path: self.path.clone(),
             })
-        } else {
-            Ok(())
         }
-    }
-
-    /// Whether there is a header; a file that ends inside one is as good as empty.
-    fn read_header(&mut self) -> Result<bool, StoreError> {
-        let mut found = Vec::with_capacity(FILE_HEADER);
-        (&*self.file)
-            .take(FILE_HEADER as u64)
-            .read_to_end(&mut found)
-            .map_err(StoreError::io(&self.path, "read"))?;
-        let expected = self.kind.header();
-        if found.len() < FILE_HEADER && expected.starts_with(&found) {
-            return Ok(false);
-        }
-        if !found.starts_with(&self.kind.magic) || found.len() < FILE_HEADER {
-            return Err(StoreError::NotOurs {
-                path: self.path.clone(),
-                kind: self.kind.name,
-            });
-        }
-        let version = found[8..]
-            .iter()
-            .rev()
-            .fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
-        if version > self.kind.version || version == 0 {
-            let known = self.kind.version;
-            return Err(StoreError::Version {
-                path: self.path.clone(),
-                found: version,
-                known,
-            });
-        }
-        Ok(true)
     }
 
     fn write_header(&mut self) -> Result<(), StoreError> {
@@ -253,6 +232,77 @@ impl Segment {
     }
 }
 
+/// The frames of a file that is not written any more, one after the other.
+pub(crate) struct Frames {
+    path: PathBuf,
+    reader: BufReader<File>,
+    at: u64,
+}
+
+impl Frames {
+    /// Opens a file to read it.
+    pub(crate) fn open(path: PathBuf, kind: FileKind) -> Result<Self, StoreError> {
+        let file = File::open(&path).map_err(StoreError::io(&path, "open"))?;
+        read_header(&file, &path, kind)?;
+        Ok(Self {
+            path,
+            reader: BufReader::with_capacity(1 << 18, file),
+            at: FILE_HEADER as u64,
+        })
+    }
+
+    /// The next payload; `false` where the file ends.
+    pub(crate) fn next(&mut self, payload: &mut Vec<u8>) -> Result<bool, StoreError> {
+        match frame::read(&mut self.reader, payload).map_err(StoreError::io(&self.path, "read"))? {
+            Next::End => Ok(false),
+            Next::Broken => Err(self.corrupt("a record is not whole".to_owned())),
+            Next::Frame => {
+                self.at += (FRAME_HEADER + payload.len()) as u64;
+                Ok(true)
+            }
+        }
+    }
+
+    /// What was read last, or should have been, makes no sense.
+    pub(crate) fn corrupt(&self, why: String) -> StoreError {
+        StoreError::Corrupt {
+            path: self.path.clone(),
+            at: self.at,
+            why,
+        }
+    }
+}
+
+/// Whether there is a header; a file that ends inside one is as good as empty.
+fn read_header(file: &File, path: &Path, kind: FileKind) -> Result<bool, StoreError> {
+    let mut found = Vec::with_capacity(FILE_HEADER);
+    file.take(FILE_HEADER as u64)
+        .read_to_end(&mut found)
+        .map_err(StoreError::io(path, "read"))?;
+    let expected = kind.header();
+    if found.len() < FILE_HEADER && expected.starts_with(&found) {
+        return Ok(false);
+    }
+    if !found.starts_with(&kind.magic) || found.len() < FILE_HEADER {
+        return Err(StoreError::NotOurs {
+            path: path.to_owned(),
+            kind: kind.name,
+        });
+    }
+    let version = found[8..]
+        .iter()
+        .rev()
+        .fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+    if version > kind.version || version == 0 {
+        return Err(StoreError::Version {
+            path: path.to_owned(),
+            found: version,
+            known: kind.version,
+        });
+    }
+    Ok(true)
+}
+
 /// Writes a file beside `path`, syncs it and renames it over `path`; the open file, at its end.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<File, StoreError> {
     let new = path.with_extension("tmp");
@@ -272,7 +322,7 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<File, StoreError> 
 }
 
 /// Makes a file's name durable.
-fn sync_parent(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let dir = File::open(parent).map_err(StoreError::io(parent, "open"))?;
     dir.sync_all().map_err(StoreError::io(parent, "fsync"))

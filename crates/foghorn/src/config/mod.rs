@@ -91,6 +91,9 @@ pub(crate) struct ReceiverConfig {
     pub(crate) enabled: bool,
     /// Bytes that may wait to be decoded; beyond, senders are told to come back (429).
     pub(crate) queue_bytes: usize,
+    /// Bytes that the journal may take on disk: what a restart reads again. Beyond, senders are told
+    /// to come back (429).
+    pub(crate) journal_bytes: u64,
     /// The watermark of what comes by HTTP trails by so much.
     pub(crate) allowed_lateness: Span,
     /// How bodies are decoded.
@@ -106,6 +109,7 @@ impl Default for ReceiverConfig {
         Self {
             enabled: true,
             queue_bytes: 64 << 20,
+            journal_bytes: 4 << 30,
             allowed_lateness: Span(10_000),
             decode: foghorn_wire::DecodeOptions::default(),
             scope: Vec::new(),
