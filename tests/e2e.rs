@@ -36,5 +36,7 @@ mod receivers;
 mod recorded;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/snapshots.rs"]
+mod snapshots;
 #[path = "e2e/start.rs"]
 mod start;

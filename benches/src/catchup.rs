@@ -180,6 +180,7 @@ fn setup<'a>(
         start: StartFrom::Earliest,
         idle_timeout_ms: 3_600_000,
         state_dir,
+        snapshot_interval_ms: None,
         output: None,
         recorded: None,
     }
@@ -231,6 +232,7 @@ pub(crate) fn victim(args: &VictimArgs) -> Result<(), Failure> {
         start: StartFrom::Earliest,
         idle_timeout_ms: 3_600_000,
         state_dir: &args.state,
+        snapshot_interval_ms: None,
         output: None,
         recorded: None,
     };

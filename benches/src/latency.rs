@@ -161,6 +161,7 @@ fn setup<'a, P: Phase>(
         start: StartFrom::Latest,
         idle_timeout_ms: 5_000,
         state_dir,
+        snapshot_interval_ms: None,
         output,
         recorded: None,
     }

@@ -40,6 +40,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) idle_timeout_ms: i64,
     /// Where state goes.
     pub(crate) state_dir: &'a Path,
+    /// Snapshots are so far apart, in milliseconds.
+    pub(crate) snapshot_interval_ms: Option<i64>,
     /// A topic for incidents.
     pub(crate) output: Option<&'a str>,
     /// A topic for recorded samples, in JSON.
@@ -101,6 +103,9 @@ impl Setup<'_> {
             max_skew_ms: 600_000,
             settle_ms: 20_000,
             state_dir: self.state_dir.to_owned(),
+            snapshot_interval_ms: self.snapshot_interval_ms,
+            on_gap: foghorn_runtime::OnGap::default(),
+            incident_retention_ms: foghorn_engine::INCIDENT_RETENTION_MS,
             external_labels: Vec::new(),
             catalog: rules::catalog(&self.rules)?,
             rule_files: vec![self.rules],

@@ -85,6 +85,7 @@ impl<'a> Loaded<'a> {
             // The data is years old: idle partitions would let ticks follow wall time until today.
             idle_timeout_ms: 3_600_000,
             state_dir: dir.path(),
+            snapshot_interval_ms: None,
             output: None,
             recorded: (kind == Kind::Record).then_some(&*output),
         };

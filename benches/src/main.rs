@@ -31,6 +31,7 @@ mod prometheus;
 mod ranges;
 mod rig;
 mod rules;
+mod snapshots;
 mod storm;
 mod sys;
 mod table;
@@ -80,6 +81,8 @@ enum Bench {
     LogRules(log_rules::Args),
     /// A restart in the middle of a backlog.
     Catchup(catchup::Args),
+    /// What a snapshot costs while everything goes on, and what a restart saves by it.
+    Snapshots(snapshots::Args),
     /// The process that `catchup` kills.
     #[command(hide = true)]
     CatchupVictim(catchup::VictimArgs),
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Bench::Ranges(args) => ranges::run(&args),
         Bench::LogRules(args) => log_rules::run(&args),
         Bench::Catchup(args) => catchup::run(&args),
+        Bench::Snapshots(args) => snapshots::run(&args),
         Bench::CatchupVictim(args) => catchup::victim(&args),
     };
     match done {

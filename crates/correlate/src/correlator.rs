@@ -39,6 +39,12 @@ impl Correlator {
         }
     }
 
+    /// The same settings and declared graph over another state.
+    #[must_use]
+    pub fn with_state(self, state: State) -> Self {
+        Self::restore(self.config, self.topology, state)
+    }
+
     /// Takes one input. Only a command is answered at once, into `out`; everything else is
     /// remembered until [`Self::flush`].
     pub fn fold(&mut self, input: Input<'_>, out: &mut Vec<Incident>) {

@@ -5,7 +5,10 @@
 //! 2. the owner makes them durable;
 //! 3. [`Brain::fold`] gives what follows from them.
 
+mod log_state;
 mod publish;
+
+pub use log_state::LogState;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +52,10 @@ pub struct Advance {
     pub recorded: Vec<Recorded>,
 }
 
+/// Closed incidents are shown for so long, where nobody says otherwise: 30 days, in milliseconds of
+/// correlation's now.
+pub const INCIDENT_RETENTION_MS: i64 = 30 * 86_400_000;
+
 /// See the module's text.
 pub struct Brain {
     core: Core,
@@ -76,6 +83,11 @@ pub struct Brain {
     ticks_at_once: usize,
     /// No tick after this one closes.
     last_tick: Timestamp,
+    /// What the log says to a restart.
+    history: History,
+    /// Closed incidents are shown for so long.
+    retention_ms: i64,
+    next_forget: Timestamp,
     /// Whether correlation's now follows event time (a replay) in place of wall time.
     event_now: bool,
 }
@@ -99,6 +111,9 @@ impl Brain {
             read: BTreeMap::new(),
             ticks_at_once: 64,
             last_tick: Timestamp::MAX,
+            history: History::default(),
+            retention_ms: INCIDENT_RETENTION_MS,
+            next_forget: Timestamp::MIN,
             event_now: false,
         };
         brain.publish_groups();
@@ -124,24 +139,43 @@ impl Brain {
         }
     }
 
+    /// All that the rules remember, in bytes; `None` where something that was decided is still to be
+    /// written down, or the log is not caught up with. What correlation remembers is in the log.
+    pub fn snapshot(&mut self) -> Option<Vec<u8>> {
+        let groups = 0..self.core.catalog().rules.groups.len();
+        let behind = groups.into_iter().any(|group| self.core.is_replayed(group));
+        let whole = self.pins.is_empty() && self.left.is_empty() && !behind;
+        whole.then(|| self.core.snapshot())
+    }
+
+    /// Goes on with another core, which was [restored](Core::restore): to be done first of all.
+    pub fn take_core(&mut self, core: Core) {
+        self.core = core;
+        self.publish_groups();
+    }
+
     /// Comes back from a log: correlation folds it again (what it said then was said then), groups
-    /// obey it. `begin` is the instant from which the sources are read again.
+    /// obey it. `begin` is the instant from which the sources are read again, where the core was not
+    /// [restored](Core::restore).
     pub fn recover(&mut self, entries: &[Entry], begin: Timestamp) -> History {
-        let history = History::read(entries);
         let mut incidents = Vec::new();
         for entry in entries {
+            self.history.take(entry);
             self.correlate(entry, &mut incidents);
         }
+        let history = self.history.clone();
         incidents
             .iter()
             .for_each(|incident| self.publish_incident(incident));
-        let silent = history.start.map_or(Timestamp::MIN, |(_, silent)| silent);
-        // Nothing is said of the time before time began, though its samples may be read.
-        let origin = history.start.map_or(begin, |(origin, _)| origin);
-        self.core.start(begin.max(origin), silent);
-        if let Some(latest) = history.latest() {
-            self.core
-                .begin_after(latest, |key| !history.groups.contains_key(key));
+        if !self.core.is_restored() {
+            let silent = history.start.map_or(Timestamp::MIN, |(_, silent)| silent);
+            // Nothing is said of the time before time began, though its samples may be read.
+            let origin = history.start.map_or(begin, |(origin, _)| origin);
+            self.core.start(begin.max(origin), silent);
+            if let Some(latest) = history.latest() {
+                self.core
+                    .begin_after(latest, |key| !history.groups.contains_key(key));
+            }
         }
         for (key, group) in &history.groups {
             self.core.resume(key, group);
@@ -440,6 +474,7 @@ impl Brain {
     pub fn fold(&mut self, entries: &[Entry]) -> Vec<Incident> {
         let mut incidents = Vec::new();
         for entry in entries {
+            self.history.take(entry);
             self.correlate(entry, &mut incidents);
         }
         for incident in &incidents {
@@ -460,6 +495,7 @@ impl Brain {
         {
             self.publish_groups();
         }
+        self.forget_incidents();
         incidents
     }
 

@@ -1,7 +1,7 @@
 //! What a signal log says when it is read again: how far each group had closed, which alerts were
 //! open, where the partitions stood, and every decision that a replay must obey.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use foghorn_eval::alerts::ActiveAlert;
@@ -11,11 +11,13 @@ use foghorn_model::{
     Transition, TransitionKind,
 };
 use foghorn_rules::{LoadOptions, Source, load};
+use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, GroupKey, Pin, RuleFile, ScopeNews};
+use crate::matches::MEMORY_MS;
 
 /// What the log says of one group.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct GroupHistory {
     /// Its ticks begin after this instant, where the log says so.
     pub since: Option<Timestamp>,
@@ -27,6 +29,11 @@ pub struct GroupHistory {
     pub doubted: BTreeMap<(RuleId, Labels), (Timestamp, ActiveAlert)>,
     /// Per tick: what it began to see of scopes.
     pub scopes: BTreeMap<Timestamp, Vec<ScopeNews>>,
+    /// Scopes that it knew, and those that the next tick to close ends, with that tick.
+    known: BTreeSet<Labels>,
+    ending: Vec<(Timestamp, Labels)>,
+    /// The last tick that ended what is outside of all scopes.
+    plain_ended: Option<Timestamp>,
     /// Match buckets that have said their first, and whether they have said their total.
     pub matched: BTreeMap<MatchKey, bool>,
 }
@@ -35,7 +42,7 @@ pub struct GroupHistory {
 pub type MatchKey = (RuleId, Labels, Partition, Timestamp);
 
 /// See the module's text.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct History {
     /// Where event time began: (origin, silent until).
     pub start: Option<(Timestamp, Timestamp)>,
@@ -72,7 +79,40 @@ impl History {
         history
     }
 
-    fn take(&mut self, entry: &Entry) {
+    /// Forgets what no restart asks for that reads again what lies after `begin`.
+    pub fn forget(&mut self, begin: Timestamp, lateness_ms: impl Fn(Partition) -> i64) {
+        for (partition, trail) in &mut self.trail {
+            let lateness_ms = lateness_ms(*partition);
+            let past = |(watermark, _): &&(Timestamp, Offset)| *watermark + lateness_ms <= begin;
+            let Some(past) = trail.iter().take_while(past).count().checked_sub(1) else {
+                continue;
+            };
+            trail.drain(..past);
+            let Some((watermark, from)) = trail.first().copied() else {
+                continue;
+            };
+            // Of the pins up to here the highest holds.
+            let own = |pin: &Pin| pin.partition == *partition && pin.offset <= from;
+            let highest = self.pins.iter().filter(|pin| own(pin));
+            let highest = highest.max_by_key(|pin| pin.tick).copied();
+            self.pins.retain(|pin| !own(pin) || Some(*pin) == highest);
+            let before = |of: &Partition, offset: Offset| of == partition && offset < from;
+            self.lowered.retain(|(of, offset), _| !before(of, *offset));
+            if let Some(decisions) = self.turned_away.get_mut(partition) {
+                let high = watermark + lateness_ms;
+                decisions.retain(|it| it.offset >= from || it.until >= high);
+            }
+        }
+        for spans in self.blind.values_mut() {
+            spans.retain(|(_, until)| *until >= begin);
+        }
+        for group in self.groups.values_mut() {
+            group.forget(begin);
+        }
+    }
+
+    /// Takes in one more entry.
+    pub fn take(&mut self, entry: &Entry) {
         match entry {
             Entry::Start {
                 origin,
@@ -129,6 +169,7 @@ impl History {
             Entry::Scopes { group, tick, news } => {
                 let state = self.groups.entry(group.clone()).or_default();
                 state.scopes.insert(*tick, news.clone());
+                state.learn(*tick, news);
             }
             // The ends of removed rules' alerts close nobody's tick.
             Entry::Tick { group, signals, .. } if *group == GroupKey::nobody() => {
@@ -144,6 +185,7 @@ impl History {
                 let state = self.groups.entry(group.clone()).or_default();
                 state.closed = state.closed.max(Some(*tick));
                 state.apply_all(signals);
+                state.end_scopes(*tick);
                 signals.iter().for_each(|signal| self.matched(signal));
             }
             Entry::Arrival {
@@ -256,6 +298,54 @@ impl History {
 }
 
 impl GroupHistory {
+    fn forget(&mut self, begin: Timestamp) {
+        self.matched
+            .retain(|(.., bucket), _| *bucket + 2 * MEMORY_MS >= begin);
+        // What is known of scopes at `begin` is what was said of each last.
+        let later = self.scopes.split_off(&(begin + 1));
+        let mut known: BTreeMap<Labels, (Timestamp, ScopeNews)> = BTreeMap::new();
+        for (tick, news) in std::mem::replace(&mut self.scopes, later) {
+            for news in news {
+                known.insert(news.scope.clone(), (tick, news));
+            }
+        }
+        for (tick, news) in known.into_values() {
+            if news.replica.is_some() {
+                self.scopes.entry(tick).or_default().push(news);
+            }
+        }
+    }
+
+    fn learn(&mut self, tick: Timestamp, news: &[ScopeNews]) {
+        self.ending.clear();
+        for ScopeNews { scope, replica } in news {
+            self.known.insert(scope.clone());
+            if replica.is_none() {
+                self.ending.push((tick, scope.clone()));
+            }
+        }
+    }
+
+    /// Whether a doubt was of what was outside of all scopes, and has ended since.
+    pub(crate) fn is_past(&self, labels: &Labels, since: Timestamp) -> bool {
+        let scope = scope_of(self.known.iter(), labels);
+        scope.is_none_or(Labels::is_empty) && self.plain_ended >= Some(since)
+    }
+
+    /// A scope that is no more leaves no doubts: what it held has ended for good.
+    fn end_scopes(&mut self, tick: Timestamp) {
+        for (at, scope) in std::mem::take(&mut self.ending) {
+            if at == tick && scope.is_empty() {
+                self.plain_ended = Some(tick);
+            } else if at == tick {
+                let known = &self.known;
+                let of_it = |labels: &Labels| scope_of(known.iter(), labels) == Some(&scope);
+                self.doubted.retain(|(_, labels), _| !of_it(labels));
+                self.known.remove(&scope);
+            }
+        }
+    }
+
     fn apply_all(&mut self, signals: &[Signal]) {
         for signal in signals {
             if let Signal::Transition(transition) = signal {
@@ -286,6 +376,18 @@ impl GroupHistory {
             TransitionKind::Resolved | TransitionKind::Dropped => {}
         }
     }
+}
+
+/// The scope whose alert this is: of those whose labels it has, the one with the most.
+pub(crate) fn scope_of<'a>(
+    scopes: impl Iterator<Item = &'a Labels>,
+    labels: &Labels,
+) -> Option<&'a Labels> {
+    let has = |scope: &&Labels| {
+        let mut pairs = scope.iter();
+        pairs.all(|(name, value)| labels.value(name) == value)
+    };
+    scopes.filter(has).max_by_key(|scope| scope.len())
 }
 
 /// The alert that a transition speaks of. Its element is not told: the alert's labels stand for it.

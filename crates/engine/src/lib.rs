@@ -13,7 +13,7 @@ mod resolved;
 pub mod sequencer;
 pub mod view;
 
-pub use brain::{Advance, Brain, Sources};
+pub use brain::{Advance, Brain, INCIDENT_RETENTION_MS, LogState, Sources};
 pub use core::Recorded;
 pub use entry::{Command, Entry, GroupKey, Pin, RuleFile, ScopeNews};
 pub use history::History;

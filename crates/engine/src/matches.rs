@@ -10,14 +10,15 @@ use foghorn_model::{
 };
 use foghorn_rules::plan::{Group, Rule};
 use foghorn_rules::template::TemplateContext;
+use serde::{Deserialize, Serialize};
 
 use crate::history::MatchKey;
 
 /// A late match may still open its bucket so long after the bucket's end, in milliseconds.
-const MEMORY_MS: i64 = 3_600_000;
+pub(crate) const MEMORY_MS: i64 = 3_600_000;
 
 /// Its records that the coming tick may see, and late ones that it may not see yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Bucket {
     count: u64,
     last_at: Timestamp,
@@ -56,7 +57,7 @@ impl Bucket {
 }
 
 /// State of one match rule.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RuleMatches {
     buckets: BTreeMap<(Timestamp, Labels, Partition), Bucket>,
 }

@@ -39,6 +39,26 @@ impl Default for Resolved {
 }
 
 impl Resolved {
+    /// What is kept, in the order in which it became known, and correlation's now.
+    pub(crate) fn state(&self, view: &View) -> (Timestamp, Vec<ResolvedView>) {
+        let kept = self.order.iter().filter_map(|(_, key, id)| {
+            let known = view.resolved.get(key)?;
+            (known.id == *id).then(|| ResolvedView::clone(&known))
+        });
+        (self.now, kept.collect())
+    }
+
+    /// Goes on from a state.
+    pub(crate) fn resume(&mut self, view: &View, (now, kept): (Timestamp, Vec<ResolvedView>)) {
+        self.now = now;
+        for ended in kept {
+            let key = ended.alert.key();
+            self.order
+                .push_back((ended.known_at, key.clone(), ended.id));
+            view.resolved.insert(key, Arc::new(ended));
+        }
+    }
+
     /// Ends that went before their time, for want of room.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten

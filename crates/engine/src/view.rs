@@ -5,12 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use foghorn_model::{AlertId, AlertState, Incident, IncidentId, Labels, Reason, RuleId, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::entry::GroupKey;
 
 /// An alert as it stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertView {
     /// Identity of this occurrence.
     pub id: AlertId,
@@ -47,7 +47,7 @@ impl AlertView {
 }
 
 /// An alert of a rule that fired and has ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResolvedView {
     /// Identity of this occurrence.
     pub id: AlertId,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use foghorn_model::{Offset, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// A sample later than its record's stamp by more than this is refused (Prometheus' own bound).
 pub const REFUSED_AHEAD_MS: i64 = 600_000;
@@ -61,7 +62,46 @@ pub struct PartitionClock {
     refused_after: Timestamp,
 }
 
+/// What a clock has seen, at a record's border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockState {
+    /// Position: the next record's offset.
+    pub next_offset: Offset,
+    high: Timestamp,
+    ahead: Timestamp,
+    pinned: Timestamp,
+}
+
+impl ClockState {
+    /// The same, further on: what lies between is gone.
+    #[must_use]
+    pub fn from(self, next_offset: Offset) -> Self {
+        Self {
+            next_offset,
+            ..self
+        }
+    }
+}
+
 impl PartitionClock {
+    /// What it has seen so far.
+    pub fn state(&self) -> ClockState {
+        ClockState {
+            next_offset: self.next_offset,
+            high: self.high,
+            ahead: self.ahead,
+            pinned: self.pinned,
+        }
+    }
+
+    /// A clock that goes on from a state, with the pins that the log holds for the partition.
+    pub fn resume(rules: TimeRules, state: ClockState, pins: Vec<(Offset, Timestamp)>) -> Self {
+        let mut clock = Self::new(rules, state.next_offset, pins);
+        (clock.high, clock.ahead) = (state.high, state.ahead);
+        clock.pin(state.pinned);
+        clock
+    }
+
     /// A clock at a position, with the pins that the log holds for the partition.
     pub fn new(rules: TimeRules, next_offset: Offset, mut pins: Vec<(Offset, Timestamp)>) -> Self {
         pins.sort_unstable();

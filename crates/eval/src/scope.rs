@@ -11,12 +11,13 @@ mod heard;
 use std::sync::Arc;
 
 use foghorn_model::Labels;
+use serde::{Deserialize, Serialize};
 
 pub use election::elect;
 pub use heard::Heard;
 
 /// Where a series of a scoped source lives.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct World {
     /// The scope labels that it has, with their values.
     pub scope: Labels,

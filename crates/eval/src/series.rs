@@ -1,6 +1,7 @@
 //! One series of a shard: its window, its late samples, and who reads it.
 
 use foghorn_model::{Labels, Timestamp};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::catalog::GroupIndex;
@@ -35,7 +36,7 @@ pub(crate) struct Extra {
 }
 
 /// What a window holds, without the log read that records pass (it is the series' only read).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     /// Samples that stand for themselves.
     Absolute,
@@ -286,13 +287,15 @@ impl Series {
             extra.late.retain(|late| late.point.t > horizon.ms());
         }
         if self.stale && gone > 0 {
-            let mut points = Vec::new();
-            self.stale = self
-                .window
-                .all(&mut points)
-                .iter()
-                .any(|p| foghorn_model::is_stale(p.v));
+            self.look_for_markers();
         }
+    }
+
+    /// Finds out whether a staleness marker is in the window.
+    pub(crate) fn look_for_markers(&mut self) {
+        let mut points = Vec::new();
+        let points = self.window.all(&mut points);
+        self.stale = points.iter().any(|p| foghorn_model::is_stale(p.v));
     }
 
     /// Drops all but the newest sample: nobody reads it any more.

@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use foghorn_model::{Offset, Partition, Timestamp};
 use foghorn_wire::{EventId, Names};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Span;
 
@@ -84,7 +84,38 @@ struct Table {
     turn: u64,
 }
 
+/// The ids of one partition that are remembered at some position, in the order of their last sights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DedupState {
+    /// Which partition.
+    pub partition: Partition,
+    /// At which position.
+    pub next_offset: Offset,
+    seen: Vec<(EventId, Timestamp)>,
+}
+
 impl Dedup {
+    /// What is remembered, per partition.
+    pub(crate) fn state(&self) -> impl Iterator<Item = DedupState> + '_ {
+        self.tables.iter().map(|(partition, table)| DedupState {
+            partition: *partition,
+            next_offset: table.next_offset,
+            seen: table.in_order().collect(),
+        })
+    }
+
+    /// Goes on from a state.
+    pub(crate) fn resume(&mut self, state: &DedupState) {
+        let mut table = Table {
+            next_offset: state.next_offset,
+            ..Table::default()
+        };
+        for (id, at) in &state.seen {
+            table.see(*id, *at);
+        }
+        self.tables.insert(state.partition, table);
+    }
+
     pub(crate) fn new(config: DedupConfig) -> Self {
         Self {
             config,
@@ -125,6 +156,14 @@ impl Dedup {
 }
 
 impl Table {
+    /// Ids with their last sights, in the order of these.
+    fn in_order(&self) -> impl Iterator<Item = (EventId, Timestamp)> + '_ {
+        self.order.iter().filter_map(|(id, turn)| {
+            let (at, latest) = self.seen.get(id)?;
+            (latest == turn).then_some((*id, *at))
+        })
+    }
+
     /// Notes a sight of an id; the time of the one before.
     fn see(&mut self, id: EventId, at: Timestamp) -> Option<Timestamp> {
         self.turn += 1;

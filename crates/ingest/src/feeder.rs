@@ -4,7 +4,7 @@ use foghorn_model::{Offset, Partition, RecordSink, Refusal, Timestamp};
 use foghorn_wire::{Compression, Decoder, Format, decompress, mimir_version};
 
 use crate::config::SourceConfig;
-use crate::dedup::{Dedup, DedupStats};
+use crate::dedup::{Dedup, DedupState, DedupStats};
 
 /// A record as its source hands it over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,6 +108,18 @@ impl Feeder {
     /// replay must feed them with these stamps as `now`.
     pub fn take_lowered(&mut self) -> Vec<(Partition, Offset, Timestamp)> {
         std::mem::take(&mut self.lowered)
+    }
+
+    /// What deduplication remembers, per partition; nothing where the source has none.
+    pub fn dedup_state(&self) -> impl Iterator<Item = DedupState> + '_ {
+        self.dedup.iter().flat_map(Dedup::state)
+    }
+
+    /// Deduplication goes on from a state, where the source has one.
+    pub fn resume_dedup(&mut self, state: &DedupState) {
+        if let Some(dedup) = &mut self.dedup {
+            dedup.resume(state);
+        }
     }
 
     /// What deduplication did so far; nothing where the source has none.

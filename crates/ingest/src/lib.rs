@@ -11,7 +11,7 @@ pub mod specimen;
 pub mod suggest;
 
 pub use config::{KafkaConfig, SourceConfig, Span};
-pub use dedup::{DedupConfig, DedupStats};
+pub use dedup::{DedupConfig, DedupState, DedupStats};
 pub use feeder::{Feeder, Raw};
 pub use files::{FileError, FileSpec, Recording, Records};
 pub use specimen::Specimen;

@@ -6,14 +6,16 @@
 mod builder;
 mod schema;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
-use serde::de::{Deserialize, Deserializer};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use triomphe::HeaderSlice;
 
 pub use builder::LabelsBuilder;
@@ -340,10 +342,30 @@ impl Serialize for Labels {
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As it was written: a set that was packed before.
-        Ok(Self::from_texts(BTreeMap::<String, String>::deserialize(
-            deserializer,
-        )?))
+        deserializer.deserialize_map(Texts)
+    }
+}
+
+/// Reads a set as it was written: empty texts stay.
+struct Texts;
+
+/// A text that is borrowed where the format holds it as it is.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Visitor<'de> for Texts {
+    type Value = Labels;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of texts by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+        let mut builder = LabelsBuilder::default();
+        while let Some((Text(name), Text(text))) = map.next_entry()? {
+            builder.set_text(&name, &text);
+        }
+        Ok(builder.build())
     }
 }
 

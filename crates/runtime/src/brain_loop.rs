@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use foghorn_emit::{RecordedSample, RecordedSink};
 use foghorn_engine::sequencer::PartitionState;
-use foghorn_engine::{Brain, Command, Entry, Pin, Recorded, RuleFile, Sources};
+use foghorn_engine::{Brain, Command, Entry, LogState, Pin, Recorded, RuleFile, Sources};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::clock::{PartitionClock, REFUSED_AHEAD_MS};
 use foghorn_eval::intake::TurnedAway;
 use foghorn_eval::scope::Scoping;
 use foghorn_eval::shard::{Progress, Shard};
+use foghorn_ingest::{DedupState, Feeder};
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
 use foghorn_store::{Outbox, SignalLog};
 use tokio::time::Instant;
@@ -24,12 +25,18 @@ use crate::http_feed::HttpQueue;
 use crate::hub::{Held, Hub, lock, settle};
 use crate::metrics::Metrics;
 use crate::pipeline::least;
+use crate::planner::Gaps;
 use crate::self_watch::{SelfWatch, Signs};
+use crate::snapshot::Head;
+use crate::snapshotter::{Cut, Cuts, Writing};
 
 use crate::live::{LiveError, MAX_REACH_MS};
 
 /// The brain looks at all workers so often at least: partitions fall idle as time passes.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// So long at most the end waits for a last snapshot.
+const LAST_CUT: Duration = Duration::from_secs(20);
 
 /// What the brain's thread is asked to do.
 pub(crate) enum Ask {
@@ -78,6 +85,19 @@ pub(crate) struct BrainLoop {
     pub(crate) http: Option<Arc<HttpQueue>>,
     /// Rules to put in force once the log is caught up with.
     pub(crate) reload: Option<(Arc<Catalog>, Vec<RuleFile>)>,
+    /// Where cuts go to be written.
+    pub(crate) cuts: Cuts,
+    /// Sources as a snapshot knows them.
+    pub(crate) source_names: Vec<String>,
+    /// The rule files in force.
+    pub(crate) files: Vec<RuleFile>,
+    pub(crate) snapshot_interval_ms: Option<i64>,
+    pub(crate) next_cut: Timestamp,
+    /// How long everything stood still for the last cut.
+    pub(crate) cut_took: Duration,
+    /// Partitions of which a restart needed more than is kept, and until when that shows.
+    pub(crate) gaps: Gaps,
+    pub(crate) gaps_until: Timestamp,
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) recorded: Option<Arc<RecordedSink>>,
     pub(crate) on_news: Box<dyn Fn() + Send>,
@@ -97,6 +117,10 @@ impl BrainLoop {
         self.write(first)?;
         let (mut measured, mut looked, mut busy) = (Timestamp::MIN, Instant::now(), false);
         loop {
+            if self.hub.ending() && !self.hub.stopping() {
+                self.last_cut()?;
+                self.hub.stop.store(true, Ordering::Release);
+            }
             let stopping = self.hub.stopping();
             self.hear()?;
             // A look waits for every worker's batch, and what is said meanwhile waits behind it.
@@ -124,6 +148,88 @@ impl BrainLoop {
         match lock(&self.hub.failure).take() {
             Some(why) => Err(LiveError::Thread(why)),
             None => Ok(()),
+        }
+    }
+
+    /// Before everybody stops: what is remembered now need not be read again. A short while at most.
+    fn last_cut(&mut self) -> Result<(), LiveError> {
+        let began = Instant::now();
+        if self.snapshot_interval_ms.is_none() || !self.speaks {
+            return Ok(());
+        }
+        let waits = |writing: &Writing| writing.is_busy() && began.elapsed() < LAST_CUT;
+        while waits(&self.cuts.writing) {
+            self.hub.wait(Duration::from_millis(5));
+        }
+        // A look that closes ticks or pins is followed by another.
+        self.next_cut = Timestamp::MIN;
+        while self.next_cut == Timestamp::MIN && began.elapsed() < LAST_CUT && !self.hub.stopping()
+        {
+            self.hear()?;
+            self.look()?;
+        }
+        while waits(&self.cuts.writing) {
+            self.hub.wait(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// A cut through everything but the log, where one is due and nothing is still to be decided.
+    fn cut(&mut self, workers: &mut [Held<'_>], now: Timestamp) -> Option<Head> {
+        let interval_ms = self.snapshot_interval_ms?;
+        if now < self.next_cut || self.cuts.writing.is_busy() {
+            return None;
+        }
+        let began = Instant::now();
+        let core = self.brain.snapshot()?;
+        let mut clocks: BTreeMap<_, _> = lock(&self.hub.directory).parked().collect();
+        let mut dedup: BTreeMap<Partition, DedupState> = BTreeMap::new();
+        for worker in &mut *workers {
+            clocks.extend(worker.intake.clocks());
+            for state in worker.feeders.iter().flat_map(Feeder::dedup_state) {
+                let known = dedup
+                    .entry(state.partition)
+                    .or_insert_with(|| state.clone());
+                // Whoever read it last knows most.
+                if state.next_offset > known.next_offset {
+                    *known = state;
+                }
+            }
+        }
+        let shards = workers.iter_mut().map(|worker| worker.shard.cut());
+        let head = Head {
+            files: self.files.clone(),
+            sources: self.source_names.clone(),
+            clocks: clocks.into_iter().collect(),
+            dedup: dedup.into_values().collect(),
+            shards: shards.collect(),
+            core: core.into(),
+        };
+        self.next_cut = now + interval_ms;
+        self.cut_took = began.elapsed();
+        Some(head)
+    }
+
+    /// What the log comes to at its end; it goes on in a new file, so that what came before can be
+    /// forgotten.
+    fn log_state(&mut self) -> LogState {
+        if let Err(error) = self.log.roll() {
+            warn!(%error, "the signal log goes on in its old file");
+        }
+        let catalog = self.brain.core().catalog();
+        let reach_ms = (catalog.longest_reach_ms() + self.dedup_ms).min(MAX_REACH_MS);
+        let rules = &self.hub.rules;
+        let lateness_ms = |of: Partition| rules[of.source as usize].allowed_lateness_ms;
+        self.brain.log_state(self.log.len(), reach_ms, lateness_ms)
+    }
+
+    /// Forgets what of the log no snapshot that is kept needs.
+    fn trim_log(&mut self) {
+        let oldest = self.cuts.writing.last().oldest;
+        if oldest > self.log.first()
+            && let Err(error) = self.log.forget_before(oldest)
+        {
+            warn!(%error, "the signal log's beginning could not be forgotten");
         }
     }
 
@@ -230,6 +336,7 @@ impl BrainLoop {
             self.begin(&workers, &mut entries);
         }
         let mut busy = false;
+        let mut cut = None;
         let mut recorded = Vec::new();
         if complete && self.started {
             let mut split: Vec<_> = workers.iter_mut().map(|worker| &mut **worker).collect();
@@ -261,6 +368,7 @@ impl BrainLoop {
                     );
                 }
             }
+            cut = self.cut(&mut workers, wall);
         } else if !said.is_empty() {
             // Nothing may be said yet: it waits where it was.
             hub.put_back(said);
@@ -277,6 +385,11 @@ impl BrainLoop {
             .store(self.next_tick().ms(), Ordering::Release);
         drop(workers);
         self.write(&entries)?;
+        if let Some(head) = cut {
+            // The log that it stands on is durable, and folded.
+            let state = self.log_state();
+            self.cuts.send(Cut { state, head });
+        }
         self.send_on(recorded);
         for done in waiting {
             // Nobody waits any more: that is theirs to decide.
@@ -397,6 +510,10 @@ impl BrainLoop {
         catalog.name_sources(self.names.iter().cloned());
         catalog.scope_sources(&self.scoping);
         entries.push(Entry::Timer { now: wall() });
+        self.files.clone_from(&files);
+        // One that is under way is of the old rules; the next one need not wait.
+        self.cuts.writing.give_up();
+        self.next_cut = Timestamp::MIN;
         entries.extend(self.brain.reload(catalog, files, &mut shards));
         for worker in workers {
             worker.intake.reload(Arc::clone(catalog));
@@ -515,6 +632,12 @@ impl BrainLoop {
         let mut signs = Signs {
             failures: self.brain.core().stats().failures,
             blind: self.brain.blind().map(name).collect(),
+            snapshots_failed: self.cuts.writing.last().failed,
+            gaps: if now < self.gaps_until {
+                self.gaps.clone()
+            } else {
+                Vec::new()
+            },
             ..Signs::default()
         };
         for worker in &workers {
@@ -560,6 +683,7 @@ impl BrainLoop {
     fn measure(&mut self) {
         self.brain.refresh();
         self.trim_journal();
+        self.trim_log();
         // Summing up the bytes of all series takes a while: now and then is enough.
         self.measures = self.measures.wrapping_add(1);
         let sum_bytes = self.measures % 15 == 1;
@@ -574,6 +698,8 @@ impl BrainLoop {
             self.http.as_ref().map_or(0.0, |queue| queue.fill()),
             lock(&self.outbox).held(),
         );
+        self.metrics
+            .snapshot(&self.cuts.writing.last(), self.cut_took);
         if let Some(queue) = &self.http {
             self.metrics.journal(queue.journal_size());
         }

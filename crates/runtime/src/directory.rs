@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foghorn_eval::clock::PartitionClock;
+use foghorn_eval::clock::{ClockState, PartitionClock};
 use foghorn_kafka::{Start, TopicPartition};
 use foghorn_model::{Offset, Partition, Timestamp};
 
@@ -83,6 +83,12 @@ impl Directory {
     pub(crate) fn plan(&mut self, partition: Partition, clock: PartitionClock) {
         self.starts.insert(partition, clock.next_offset);
         self.parked.insert(partition, clock);
+    }
+
+    /// What was read of partitions that nobody reads at the moment.
+    pub(crate) fn parked(&self) -> impl Iterator<Item = (Partition, ClockState)> + '_ {
+        let parked = self.parked.iter();
+        parked.map(|(partition, clock)| (*partition, clock.state()))
     }
 
     /// Whether a partition's beginning is decided.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use foghorn_eval::clock::{PartitionClock, TimeRules};
 use foghorn_eval::intake::{Intake, Said, TurnedAway};
 use foghorn_eval::shard::Shard;
-use foghorn_ingest::{Feeder, Raw};
+use foghorn_ingest::{DedupState, Feeder, Raw};
 use foghorn_model::{Offset, Partition, Refusal, Timestamp};
 use parking_lot::{FairMutex, FairMutexGuard};
 
@@ -83,6 +83,8 @@ pub(crate) struct WorkerState {
     pub(crate) lowered: BTreeMap<(Partition, Offset), Timestamp>,
     /// What the log has decided of each partition's new series, and up to where.
     pub(crate) turned_away: BTreeMap<Partition, (Offset, Vec<TurnedAway>)>,
+    /// Ids of records that a snapshot remembers, for partitions that have not joined yet.
+    pub(crate) dedup: BTreeMap<Partition, DedupState>,
     rings: Rings,
     words: Arc<Mutex<Words>>,
     /// The partition of the last record, where its facts say already that it is being read.
@@ -133,6 +135,9 @@ impl WorkerState {
         self.intake.join(partition, clock);
         if let Some((settled, decisions)) = self.turned_away.remove(&partition) {
             self.intake.turn_away(partition, settled, decisions);
+        }
+        if let Some(state) = self.dedup.remove(&partition) {
+            self.feeders[partition.source as usize].resume_dedup(&state);
         }
         self.facts.insert(
             partition,
@@ -232,6 +237,8 @@ pub(crate) struct Hub {
     pub(crate) highest_closed: AtomicI64,
     /// The earliest tick that some group has yet to close.
     pub(crate) next_tick: AtomicI64,
+    /// The end was asked for: the brain makes a last cut, and then has everybody stop.
+    pub(crate) ending: AtomicBool,
     pub(crate) stop: AtomicBool,
     /// A thread met what it cannot go on with.
     pub(crate) failure: Mutex<Option<String>>,
@@ -265,6 +272,7 @@ impl Hub {
                     bytes: 0,
                     lowered: BTreeMap::new(),
                     turned_away: BTreeMap::new(),
+                    dedup: BTreeMap::new(),
                     rings,
                     words: Arc::clone(words),
                     fresh: None,
@@ -279,6 +287,7 @@ impl Hub {
             paused: Mutex::default(),
             highest_closed: AtomicI64::new(Timestamp::MIN.ms()),
             next_tick: AtomicI64::new(Timestamp::MIN.ms()),
+            ending: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),
             due: AtomicBool::new(true),
@@ -346,6 +355,11 @@ impl Hub {
     }
 
     /// Whether the end was asked for.
+    pub(crate) fn ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Whether everybody is to stop.
     pub(crate) fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }

@@ -17,12 +17,14 @@ mod planner;
 mod rings;
 mod scoping;
 mod self_watch;
+pub mod snapshot;
+mod snapshotter;
 
 pub use alert_feed::ViewAlerts;
 pub use backlog::OutboxBacklog;
 pub use dead_letters::DeadLetters;
 pub use http_feed::{HttpQueue, Offered};
-pub use live::{Handle, Live, LiveConfig, LiveError, StartFrom};
+pub use live::{Handle, Live, LiveConfig, LiveError, OnGap, StartFrom};
 pub use metrics::Metrics;
 pub use pipeline::{Layout, Pipeline, Step};
 pub use scoping::ScopeTimes;

@@ -14,14 +14,14 @@ use foghorn_engine::core::Core;
 use foghorn_engine::sequencer::Patience;
 use foghorn_engine::{Brain, Command, Entry, History, Pin, RuleFile, View};
 use foghorn_eval::catalog::Catalog;
-use foghorn_eval::clock::PartitionClock;
+use foghorn_eval::clock::{ClockState, PartitionClock};
 use foghorn_eval::intake::{Intake, TurnedAway};
 use foghorn_eval::shard::Shard;
 use foghorn_ingest::{Feeder, KafkaConfig, SourceConfig};
 use foghorn_kafka::{Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer};
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
 use foghorn_rules::{LoadOptions, Source};
-use foghorn_store::{Journal, Outbox, SignalLog, StoreError};
+use foghorn_store::{Journal, Outbox, SignalLog, Snapshots, StoreError};
 use serde::Deserialize;
 use tracing::{error, warn};
 
@@ -36,8 +36,10 @@ use crate::pipeline::time_rules;
 use crate::scoping::ScopeTimes;
 
 use crate::brain_loop::{Ask, BrainLoop};
-use crate::planner::Planner;
+use crate::planner::{Planner, gap};
 use crate::self_watch::SelfWatch;
+use crate::snapshot::names_of;
+use crate::snapshotter::{Cuts, Found, Known, Restored, find};
 
 /// Where a first start begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -50,6 +52,17 @@ pub enum StartFrom {
     Earliest,
     /// At the newest record.
     Latest,
+}
+
+/// What a start does where a source no longer keeps what it needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnGap {
+    /// It goes on with shorter windows, and an alert says so until they are filled again.
+    #[default]
+    ContinueAndSay,
+    /// It does not start.
+    Stop,
 }
 
 /// Everything that the live runtime needs to know.
@@ -83,8 +96,14 @@ pub struct LiveConfig {
     pub max_scopes: usize,
     /// When a silent replica gives way, and a silent scope is no more.
     pub scope_times: ScopeTimes,
-    /// Where the signal log, the outbox and the journal live.
+    /// Where the signal log, the outbox, the journal and the snapshots live.
     pub state_dir: PathBuf,
+    /// Snapshots are so far apart, in milliseconds; `None` where there are none.
+    pub snapshot_interval_ms: Option<i64>,
+    /// What a start does where a source no longer keeps what it needs.
+    pub on_gap: OnGap,
+    /// Closed incidents are shown for so long, in milliseconds.
+    pub incident_retention_ms: i64,
     /// Labels for templates.
     pub external_labels: Vec<(String, String)>,
     /// Rule files as they were read.
@@ -124,6 +143,20 @@ pub enum LiveError {
         /// Partitions in all.
         expected: usize,
     },
+    /// A source no longer keeps what a start needs.
+    #[error(
+        "{topic}, partition {partition}: a start needs what stands from offset {wanted} on, and nothing before {oldest} is kept; lengthen the topic's retention, or set `on_gap: continue-and-say` to go on with shorter windows"
+    )]
+    Gap {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: u32,
+        /// The first offset that is needed.
+        wanted: Offset,
+        /// The first one that is kept.
+        oldest: Offset,
+    },
     /// A topic that no broker has.
     #[error("source {source_name:?}: no topic matches {wanted:?} on {brokers}")]
     NoTopic {
@@ -147,9 +180,9 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Ends it: what was read is worked off, the log is synced.
+    /// Ends it: a last snapshot is written, what was read is worked off, the log is synced.
     pub fn stop(&self) {
-        self.hub.stop.store(true, Ordering::Release);
+        self.hub.ending.store(true, Ordering::Release);
         self.hub.ring();
     }
 
@@ -205,6 +238,7 @@ pub struct Live {
     outbox: Arc<Mutex<Outbox>>,
     brain: JoinHandle<Result<(), LiveError>>,
     workers: Vec<JoinHandle<()>>,
+    snapshotter: JoinHandle<()>,
     dead_letters: Arc<DeadLetters>,
     recorded: Option<Arc<RecordedSink>>,
 }
@@ -227,25 +261,64 @@ impl Live {
         let outbox = Outbox::open(&config.state_dir.join("outbox"))?;
         let outbox = Arc::new(Mutex::new(outbox));
         let view = Arc::new(View::default());
-        let frontier = History::read(&entries);
-        // Recover under the rules that the log says were in force; then reload.
-        let logged = frontier
-            .files
-            .as_ref()
-            .filter(|files| **files != config.rule_files);
-        let catalog = logged.map_or_else(
-            || Arc::clone(&config.catalog),
-            |files| catalog_of(files, &config.load_options),
-        );
-        let reload = logged.map(|_| (Arc::clone(&config.catalog), config.rule_files.clone()));
+        let kafka = config.kafka.as_ref();
+        let kafka_workers = if kafka.is_some() {
+            config.workers.max(1)
+        } else {
+            0
+        };
+        let total = kafka_workers + usize::from(config.http.is_some());
         let scoping = config.scope_times.scoping(&config.sources);
-        for catalog in [&catalog, &config.catalog] {
+        let place = |catalog: &Arc<Catalog>| {
             catalog.name_sources(config.sources.iter().map(|source| source.name.clone()));
             catalog.scope_sources(&scoping);
-        }
-        let core = Core::new(Arc::clone(&catalog), config.external_labels.clone());
+        };
+        place(&config.catalog);
+        // Recover under the rules that the log says were in force; then reload.
+        let logged = |history: &History| {
+            let files = history.files.as_ref();
+            files.filter(|files| **files != config.rule_files).cloned()
+        };
+        let fresh = |history: &History| {
+            let catalog = logged(history).map_or_else(
+                || Arc::clone(&config.catalog),
+                |files| catalog_of(&files, &config.load_options),
+            );
+            place(&catalog);
+            Core::new(catalog, config.external_labels.clone())
+        };
+        let store = Snapshots::open(&config.state_dir.join("snapshots"))?;
+        let source_names = names_of(&config.sources);
+        let known = Known {
+            names: &source_names,
+            first: log.first(),
+            fresh: &fresh,
+            shards: total,
+        };
+        let Found {
+            state,
+            later,
+            history: frontier,
+            restored,
+        } = find(&store, &known, entries)?;
+        let reload =
+            logged(&frontier).map(|_| (Arc::clone(&config.catalog), config.rule_files.clone()));
+        let (snapshot, core, shards) = match restored {
+            Some(Restored { head, core, shards }) => (Some(head), core, shards),
+            None => {
+                let core = fresh(&frontier);
+                let shards = (0..total).map(|_| Shard::new(Arc::clone(core.catalog())));
+                let shards = shards.collect();
+                (None, core, shards)
+            }
+        };
+        let catalog = Arc::clone(core.catalog());
         let mut brain = Brain::new(core, config.correlator, config.patience, Arc::clone(&view));
+        if let Some(state) = state {
+            brain = brain.after(state);
+        }
         brain.bound_results(config.max_rule_elements);
+        brain.keep_incidents(config.incident_retention_ms);
         let recorded = config.recorded.map(Arc::new);
         if recorded.is_some() {
             brain.export_recorded();
@@ -259,21 +332,11 @@ impl Live {
             .max();
         let dedup_ms = dedup_ms.unwrap_or(0);
         let reach_ms = (catalog.longest_reach_ms() + dedup_ms).min(MAX_REACH_MS);
-        let kafka = config.kafka.as_ref();
-        let kafka_workers = if kafka.is_some() {
-            config.workers.max(1)
-        } else {
-            0
-        };
-        let total = kafka_workers + usize::from(config.http.is_some());
         let rules: Vec<_> = config.sources.iter().map(time_rules).collect();
-        let parts = (0..total).map(|i| {
+        let parts = shards.into_iter().enumerate().map(|(i, shard)| {
             let intake = Intake::new(i as u16, total, Arc::clone(&catalog));
-            (
-                intake,
-                Shard::new(Arc::clone(&catalog)),
-                config.sources.iter().map(Feeder::new).collect(),
-            )
+            let feeders = config.sources.iter().map(Feeder::new).collect();
+            (intake, shard, feeders)
         });
         let hub = Arc::new(Hub::new(parts.collect(), Directory::default(), rules));
         let dead_letters = Arc::new(config.dead_letters);
@@ -284,7 +347,7 @@ impl Live {
             Some(closed) => Some(closed - reach_ms),
             None => frontier.start.map(|(origin, _)| origin),
         };
-        let history = brain.recover(&entries, begin.unwrap_or(Timestamp::MIN));
+        let history = brain.recover(&later, begin.unwrap_or(Timestamp::MIN));
         for worker in &mut hub.lock_all() {
             worker.intake.bound_series(config.max_series);
             worker.intake.bound_worlds(config.max_scopes);
@@ -292,9 +355,12 @@ impl Live {
             worker.intake.bound_sources(own.collect());
             worker.lowered.clone_from(&history.lowered);
             worker.turned_away = turned_away(&history);
+            for state in snapshot.iter().flat_map(|head| &head.dedup) {
+                worker.dedup.insert(state.partition, state.clone());
+            }
         }
         catch_up(&mut lock(&outbox), &view)?;
-        let mut first_entries = Vec::new();
+        let (mut first_entries, mut gaps) = (Vec::new(), Vec::new());
 
         let mut consumers: Vec<Box<dyn Consumer + Send>> = Vec::new();
         if let Some(kafka) = kafka {
@@ -317,8 +383,10 @@ impl Live {
                 history: &history,
                 reach_ms,
                 start: config.start,
+                on_gap: config.on_gap,
+                snapshot: snapshot.as_ref(),
             };
-            planner.plan(&mut *consumers[0], begin, now, &mut first_entries)?;
+            gaps = planner.plan(&mut *consumers[0], begin, now, &mut first_entries)?;
         }
         if history.files.is_none() {
             first_entries.push(Entry::Rules {
@@ -338,7 +406,13 @@ impl Live {
                 let dir = config.state_dir.join("journal");
                 let logged = history.positions.get(&partition).copied().unwrap_or(0);
                 let journal = Journal::open(&dir, logged, config.journal_bytes)?;
-                let (offset, lost) = resume_http(&history, partition, begin, &hub, &journal);
+                let known = snapshot.as_ref().and_then(|head| head.clock(partition));
+                let (wanted, offset) =
+                    resume_http(&history, partition, begin, known, &hub, &journal);
+                if wanted < offset {
+                    gap(config.on_gap, "http", 0, wanted, offset)?;
+                    gaps.push(("http".to_owned(), 0));
+                }
                 if history.joined(partition).is_none() {
                     let pin = Pin {
                         partition,
@@ -351,7 +425,12 @@ impl Live {
                     });
                 }
                 let pins = pins_of(&history, partition);
-                let mut clock = PartitionClock::new(hub.rules[*source], offset, pins);
+                let rules = hub.rules[*source];
+                let mut clock = match known {
+                    Some(state) => PartitionClock::resume(rules, state.from(offset), pins),
+                    None => PartitionClock::new(rules, offset, pins),
+                };
+                let lost = wanted < offset && journal.next_offset() == offset;
                 if let Some(closed) = history.latest().filter(|_| lost) {
                     // What came before is gone: ticks that were closed do not wait for it.
                     clock.pin(closed);
@@ -392,8 +471,21 @@ impl Live {
             workers.push(spawn("http-feed".to_owned(), move || worker.run(replay))?);
         }
 
+        let (cuts, writer) = Cuts::new(Arc::clone(&hub), store);
+        let snapshotter = spawn("snapshots".to_owned(), move || writer.run(|| wall().ms()))?;
         let (asks, asked) = mpsc::channel();
         let loop_ = BrainLoop {
+            cuts,
+            source_names,
+            files: history
+                .files
+                .clone()
+                .unwrap_or_else(|| config.rule_files.clone()),
+            snapshot_interval_ms: config.snapshot_interval_ms,
+            next_cut: now + config.snapshot_interval_ms.unwrap_or(0),
+            cut_took: Duration::ZERO,
+            gaps_until: now + reach_ms,
+            gaps,
             brain,
             hub: Arc::clone(&hub),
             log,
@@ -421,13 +513,19 @@ impl Live {
             on_news: Box::new(on_news),
             on_ready: Box::new(on_ready),
         };
-        let brain = spawn("brain".to_owned(), move || loop_.run(&first_entries))?;
+        let stop = EndOfBrain(Arc::clone(&hub));
+        let brain = spawn("brain".to_owned(), move || {
+            let _stop = stop;
+            loop_.run(&first_entries)
+        })?;
+
         Ok(Self {
             handle: Handle { hub, asks },
             view,
             outbox,
             brain,
             workers,
+            snapshotter,
             dead_letters,
             recorded,
         })
@@ -467,10 +565,22 @@ impl Live {
         }
         self.dead_letters.flush(Duration::from_secs(5));
         let ended = self.brain.join();
+        if self.snapshotter.join().is_err() {
+            error!("the writer of snapshots panicked");
+        }
         if let Some(recorded) = self.recorded.and_then(Arc::into_inner) {
             recorded.finish(RECORDED_FLUSH);
         }
         ended.unwrap_or_else(|_| Err(LiveError::Thread("the engine's thread panicked".to_owned())))
+    }
+}
+
+/// Without a brain nobody goes on, however it ended.
+struct EndOfBrain(Arc<Hub>);
+
+impl Drop for EndOfBrain {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Release);
     }
 }
 
@@ -487,30 +597,24 @@ fn catalog_of(files: &[RuleFile], options: &LoadOptions) -> Arc<Catalog> {
     Arc::new(Catalog::new(rules))
 }
 
-/// Where what came by HTTP is read again from, and whether some of what is wanted is gone.
+/// The offset that what came by HTTP should be read again from, and the one that it can be.
 fn resume_http(
     history: &History,
     partition: Partition,
     begin: Option<Timestamp>,
+    known: Option<ClockState>,
     hub: &Hub,
     journal: &Journal,
-) -> (Offset, bool) {
+) -> (Offset, Offset) {
+    let oldest = journal.oldest_offset();
     let Some(joined) = history.joined(partition) else {
-        return (journal.oldest_offset(), false);
+        return (oldest, oldest);
     };
     let lateness = hub.rules[partition.source as usize].allowed_lateness_ms;
-    let wanted = begin.and_then(|begin| history.rewind(partition, begin, lateness));
-    let wanted = wanted.unwrap_or(joined);
-    let oldest = journal.oldest_offset();
-    if wanted < oldest {
-        warn!(
-            wanted,
-            oldest,
-            "the journal no longer keeps what the windows need of what came by HTTP: they come back shorter"
-        );
-    }
-    let gone = journal.next_offset() == oldest && wanted < oldest;
-    (wanted.max(oldest), gone)
+    let rewound = || history.rewind(partition, begin?, lateness);
+    let known = known.map(|state| state.next_offset);
+    let wanted = known.or_else(rewound).unwrap_or(joined);
+    (wanted, wanted.max(oldest))
 }
 
 /// What the log says was decided and the outbox never got: the crash came in between.

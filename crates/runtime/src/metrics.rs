@@ -14,6 +14,7 @@ use prometheus::{
 use crate::clock::wall;
 use crate::hub::Held;
 use crate::pipeline::sum;
+use crate::snapshotter::Written;
 
 /// See the module's text. Registered once; [`Metrics::registry`] is what `/metrics` shows.
 pub struct Metrics {
@@ -48,6 +49,12 @@ pub struct Metrics {
     http_queue_fill: Gauge,
     journal_bytes: IntGauge,
     journal_shortened: IntGauge,
+    snapshot_bytes: IntGauge,
+    snapshot_series: IntGauge,
+    snapshot_at: Gauge,
+    snapshot_took: Gauge,
+    snapshot_cut: Gauge,
+    snapshots: IntGaugeVec,
     outbox: IntGauge,
     ends_forgotten: IntGauge,
 }
@@ -60,6 +67,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
+        let seconds = |name: &str, help: &str| register(&registry, Gauge::new(name, help)?);
         let gauges = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
         };
@@ -187,6 +195,30 @@ impl Metrics {
                 "foghorn_http_journal_shortened_total",
                 "Files of the journal that were deleted for want of room, though a restart would have read them again.",
             )?,
+            snapshot_bytes: gauge("foghorn_snapshot_bytes", "Bytes of the last snapshot.")?,
+            snapshot_series: gauge("foghorn_snapshot_series", "Series in the last snapshot.")?,
+            snapshot_at: seconds(
+                "foghorn_snapshot_last_success_timestamp_seconds",
+                "When the last snapshot was whole and on disk, in seconds since the epoch; 0 before the first.",
+            )?,
+            snapshot_took: seconds(
+                "foghorn_snapshot_write_seconds",
+                "How long the last snapshot took to pack and write, beside everything else.",
+            )?,
+            snapshot_cut: seconds(
+                "foghorn_snapshot_cut_seconds",
+                "How long everything stood still for the last snapshot's cut.",
+            )?,
+            snapshots: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "foghorn_snapshots_total",
+                        "Snapshots that were written, and that could not be.",
+                    ),
+                    &["result"],
+                )?,
+            )?,
             outbox: gauge(
                 "foghorn_outbox_revisions",
                 "Incident revisions that some sink has not delivered.",
@@ -219,6 +251,20 @@ impl Metrics {
     pub(crate) fn queue(&self, http_fill: f64, outbox: usize) {
         self.http_queue_fill.set(http_fill);
         self.outbox.set(outbox as i64);
+    }
+
+    /// How the last snapshot went.
+    pub(crate) fn snapshot(&self, last: &Written, cut: Duration) {
+        self.snapshot_bytes.set(last.bytes as i64);
+        self.snapshot_series.set(last.series as i64);
+        self.snapshot_at.set(last.at_ms as f64 / 1e3);
+        self.snapshot_took.set(last.took.as_secs_f64());
+        self.snapshot_cut.set(cut.as_secs_f64());
+        let counts = [("written", last.good), ("failed", last.failed)];
+        for (result, count) in counts {
+            let gauge = self.snapshots.with_label_values(&[result]);
+            gauge.set(count as i64);
+        }
     }
 
     /// Bytes of the journal, and files that it had to give up.

@@ -11,16 +11,18 @@ use foghorn_correlate::Correlator;
 use foghorn_engine::core::Core;
 use foghorn_engine::sequencer::{PartitionState, Patience};
 use foghorn_engine::{
-    Advance, Answer, Brain, Entry, History, Pin, Query, QueryError, Sources, View,
+    Advance, Answer, Brain, Entry, History, LogState, Pin, Query, QueryError, RuleFile, Sources,
+    View,
 };
 use foghorn_eval::catalog::Catalog;
-use foghorn_eval::clock::{PartitionClock, TimeRules};
+use foghorn_eval::clock::{ClockState, PartitionClock, TimeRules};
 use foghorn_eval::intake::{Intake, IntakeStats, Said};
 use foghorn_eval::shard::{Progress, Shard, ShardStats};
 use foghorn_ingest::{Feeder, Raw, SourceConfig};
 use foghorn_model::{Incident, Offset, Partition, Refusal, Timestamp};
 
 use crate::scoping::ScopeTimes;
+use crate::snapshot::{Head, Restore, SnapshotError, names_of, pack_block};
 
 /// What came of one [`Pipeline::step`].
 #[derive(Debug, Default)]
@@ -61,6 +63,8 @@ impl Default for Layout {
 pub struct Pipeline {
     catalog: Arc<Catalog>,
     sources: Sources,
+    /// Sources as a snapshot knows them.
+    names: Vec<String>,
     rules: Vec<TimeRules>,
     feeders: Vec<Feeder>,
     intakes: Vec<Intake>,
@@ -89,6 +93,7 @@ impl Pipeline {
                 partitions: BTreeMap::new(),
                 names: sources.iter().map(|source| source.name.clone()).collect(),
             },
+            names: names_of(sources),
             rules: sources.iter().map(time_rules).collect(),
             feeders: sources.iter().map(Feeder::new).collect(),
             intakes: (0..layout.intakes)
@@ -107,6 +112,67 @@ impl Pipeline {
     /// The brain, to start or to recover it, or to look at it.
     pub fn brain(&mut self) -> &mut Brain {
         &mut self.brain
+    }
+
+    /// A cut through everything that it remembers, to be made right after a [`Pipeline::step`]; the
+    /// series are then given by [`Pipeline::capture`]. `None` where something is still to be decided.
+    pub fn cut(&mut self, files: &[RuleFile]) -> Option<Head> {
+        self.settle();
+        if !self.said.is_empty() {
+            return None;
+        }
+        let core = self.brain.snapshot()?;
+        let intakes = self.intakes.iter();
+        Some(Head {
+            files: files.to_vec(),
+            sources: self.names.clone(),
+            clocks: intakes.flat_map(Intake::clocks).collect(),
+            dedup: self.feeders.iter().flat_map(Feeder::dedup_state).collect(),
+            shards: self.shards.iter_mut().map(Shard::cut).collect(),
+            core: core.into(),
+        })
+    }
+
+    /// Some more series of the cut, about `most` bytes of them; `None` when that were all.
+    pub fn capture(&mut self, most: usize) -> Option<Vec<u8>> {
+        let mut shards = self.shards.iter_mut().enumerate();
+        shards.find_map(|(i, shard)| Some(pack_block(i, &shard.capture(most)?)))
+    }
+
+    /// Goes on from a snapshot, before it [recovers](Pipeline::recover) from the log.
+    ///
+    /// # Errors
+    /// The snapshot is not good for these rules; the pipeline is not to be used any more.
+    pub fn restore(
+        &mut self,
+        head: &Head,
+        blocks: impl IntoIterator<Item = Vec<u8>>,
+        external: Vec<(String, String)>,
+    ) -> Result<(), SnapshotError> {
+        let core = Core::new(Arc::clone(&self.catalog), external);
+        let mut restore = Restore::begin(head, core, self.shards.len())?;
+        for block in blocks {
+            restore.take(&block)?;
+        }
+        let (core, shards, _) = restore.finish();
+        self.brain.take_core(core);
+        self.shards = shards;
+        for state in &head.dedup {
+            self.feeders[state.partition.source as usize].resume_dedup(state);
+        }
+        Ok(())
+    }
+
+    /// Goes on from what a log came to: see [`Brain::after`].
+    #[must_use]
+    pub fn after(mut self, state: LogState) -> Self {
+        self.brain = self.brain.after(state);
+        self
+    }
+
+    /// Sources as a snapshot knows them.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Comes back from a log: see [`Brain::recover`]. Partitions are joined afterwards.
@@ -142,17 +208,37 @@ impl Pipeline {
         wall: Timestamp,
     ) {
         let rules = self.rules[partition.source as usize];
-        let own = pins
-            .iter()
-            .filter(|pin| pin.partition == partition)
-            .map(|pin| (pin.offset, pin.tick))
-            .collect();
-        self.reader(partition)
-            .join(partition, PartitionClock::new(rules, offset, own));
+        let clock = PartitionClock::new(rules, offset, pins_of(pins, partition));
+        self.begin(partition, clock, logged, wall);
+    }
+
+    /// Goes on reading a partition where a snapshot had got to.
+    pub fn rejoin(
+        &mut self,
+        partition: Partition,
+        state: ClockState,
+        pins: &[Pin],
+        logged: Offset,
+        wall: Timestamp,
+    ) {
+        let rules = self.rules[partition.source as usize];
+        let clock = PartitionClock::resume(rules, state, pins_of(pins, partition));
+        self.begin(partition, clock, logged, wall);
+    }
+
+    fn begin(
+        &mut self,
+        partition: Partition,
+        clock: PartitionClock,
+        logged: Offset,
+        wall: Timestamp,
+    ) {
+        let rules = self.rules[partition.source as usize];
         let progress = Progress {
-            next_offset: offset,
+            next_offset: clock.next_offset,
             watermark: Timestamp::MIN,
         };
+        self.reader(partition).join(partition, clock);
         let state = PartitionState {
             progress,
             at_end: false,
@@ -247,6 +333,7 @@ impl Pipeline {
                 });
             }
         }
+        step.incidents = self.brain.fold(&step.entries);
         loop {
             self.settle();
             let said = std::mem::take(&mut self.said);
@@ -317,6 +404,11 @@ impl Pipeline {
                 late: a.late + b.late,
             })
     }
+}
+
+fn pins_of(pins: &[Pin], partition: Partition) -> Vec<(Offset, Timestamp)> {
+    let own = pins.iter().filter(|pin| pin.partition == partition);
+    own.map(|pin| (pin.offset, pin.tick)).collect()
 }
 
 /// How a source treats time.

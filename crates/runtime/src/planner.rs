@@ -6,12 +6,13 @@ use foghorn_engine::{Entry, History, Pin};
 use foghorn_eval::clock::PartitionClock;
 use foghorn_ingest::{KafkaConfig, SourceConfig};
 use foghorn_kafka::{Consumer, TopicPartition};
-use foghorn_model::{Partition, Timestamp};
+use foghorn_model::{Offset, Partition, Timestamp};
 use tracing::warn;
 
 use crate::hub::{Hub, lock};
 
-use crate::live::{LiveError, StartFrom, pins_of};
+use crate::live::{LiveError, OnGap, StartFrom, pins_of};
+use crate::snapshot::Head;
 
 /// Decides where each partition begins.
 pub(crate) struct Planner<'a> {
@@ -21,6 +22,41 @@ pub(crate) struct Planner<'a> {
     pub(crate) history: &'a History,
     pub(crate) reach_ms: i64,
     pub(crate) start: StartFrom,
+    pub(crate) on_gap: OnGap,
+    /// What a snapshot has read.
+    pub(crate) snapshot: Option<&'a Head>,
+}
+
+/// Records of a partition that a restart needs and its source has no more: (topic, partition).
+pub(crate) type Gaps = Vec<(String, u32)>;
+
+/// Says that a source has no more what a restart needs; where the config wants so it ends here.
+///
+/// # Errors
+/// [`LiveError::Gap`].
+pub(crate) fn gap(
+    on_gap: OnGap,
+    topic: &str,
+    partition: u32,
+    wanted: Offset,
+    oldest: Offset,
+) -> Result<(), LiveError> {
+    if on_gap == OnGap::Stop {
+        return Err(LiveError::Gap {
+            topic: topic.to_owned(),
+            partition,
+            wanted,
+            oldest,
+        });
+    }
+    warn!(
+        topic,
+        partition,
+        wanted,
+        oldest,
+        "the source no longer keeps what a restart needs: windows come back shorter"
+    );
+    Ok(())
 }
 
 impl Planner<'_> {
@@ -30,7 +66,8 @@ impl Planner<'_> {
         begin: Option<Timestamp>,
         now: Timestamp,
         entries: &mut Vec<Entry>,
-    ) -> Result<(), LiveError> {
+    ) -> Result<Gaps, LiveError> {
+        let mut gaps = Vec::new();
         for (source, config) in self.sources.iter().enumerate() {
             for wanted in config.topics.iter().chain(&config.topic_regex) {
                 let topics = consumer.partitions(wanted)?;
@@ -43,11 +80,17 @@ impl Planner<'_> {
                 }
                 for (topic, count) in topics {
                     let partitions = lock(&self.hub.directory).learn(source as u16, &topic, count);
-                    self.plan_topic(consumer, &topic, &partitions, begin, now, entries)?;
+                    let found =
+                        self.plan_topic(consumer, &topic, &partitions, begin, now, entries)?;
+                    gaps.extend(
+                        found
+                            .into_iter()
+                            .map(|partition| (topic.clone(), partition)),
+                    );
                 }
             }
         }
-        Ok(())
+        Ok(gaps)
     }
 
     fn plan_topic(
@@ -58,7 +101,8 @@ impl Planner<'_> {
         begin: Option<Timestamp>,
         now: Timestamp,
         entries: &mut Vec<Entry>,
-    ) -> Result<(), LiveError> {
+    ) -> Result<Vec<u32>, LiveError> {
+        let mut gaps = Vec::new();
         let at = |partition: &Partition| TopicPartition::new(topic, partition.index);
         let by_time: BTreeMap<_, _> =
             if self.start == StartFrom::Window && self.history.start.is_none() {
@@ -79,20 +123,22 @@ impl Planner<'_> {
             }
             let (low, end) = consumer.watermarks(topic, partition.index)?;
             let rules = self.hub.rules[partition.source as usize];
+            let known = self.snapshot.and_then(|head| head.clock(*partition));
             let offset = match (self.history.joined(*partition), begin) {
                 (Some(joined), Some(begin)) => {
-                    let wanted = self
-                        .history
-                        .rewind(*partition, begin, rules.allowed_lateness_ms)
-                        .unwrap_or(joined);
+                    let lateness_ms = rules.allowed_lateness_ms;
+                    let wanted = match (self.snapshot, known) {
+                        (_, Some(state)) => state.next_offset,
+                        // It has joined since.
+                        (Some(_), None) => joined,
+                        (None, None) => self
+                            .history
+                            .rewind(*partition, begin, lateness_ms)
+                            .unwrap_or(joined),
+                    };
                     if wanted < low {
-                        warn!(
-                            topic,
-                            partition = partition.index,
-                            wanted,
-                            low,
-                            "Kafka no longer keeps what the windows need: they come back shorter"
-                        );
+                        gap(self.on_gap, topic, partition.index, wanted, low)?;
+                        gaps.push(partition.index);
                     }
                     wanted.max(low)
                 }
@@ -124,9 +170,13 @@ impl Planner<'_> {
                     topic: topic.to_owned(),
                 });
             }
-            let clock = PartitionClock::new(rules, offset, pins_of(self.history, *partition));
+            let pins = pins_of(self.history, *partition);
+            let clock = match known {
+                Some(state) => PartitionClock::resume(rules, state.from(offset), pins),
+                None => PartitionClock::new(rules, offset, pins),
+            };
             lock(&self.hub.directory).plan(*partition, clock);
         }
-        Ok(())
+        Ok(gaps)
     }
 }

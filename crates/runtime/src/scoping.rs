@@ -34,7 +34,7 @@ impl ScopeTimes {
     }
 }
 
-fn scope_of(source: &SourceConfig) -> SourceScope {
+pub(crate) fn scope_of(source: &SourceConfig) -> SourceScope {
     if source.is_scoped() {
         return SourceScope::Scoped(ScopeRule {
             labels: source.scope.clone(),

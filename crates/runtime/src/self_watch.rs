@@ -40,6 +40,10 @@ pub(crate) struct Signs {
     pub(crate) backlogs: BTreeMap<(String, u32), i64>,
     /// Partitions that ticks are closed without, though they may have data.
     pub(crate) blind: Vec<(String, u32)>,
+    /// Partitions of which a restart needed more than their source keeps, while that shows.
+    pub(crate) gaps: Vec<(String, u32)>,
+    /// Snapshots so far that could not be written.
+    pub(crate) snapshots_failed: u64,
     /// Recorded samples so far that found no room on their way to Kafka.
     pub(crate) recorded_dropped: u64,
 }
@@ -121,6 +125,23 @@ impl SelfWatch {
                 format!(
                     "Rules are evaluated without partition {partition} of {topic}: it is out of reach or far behind the others."
                 ),
+            ));
+        }
+        for (topic, partition) in &signs.gaps {
+            seen.push((
+                labels(
+                    "FoghornGap",
+                    &[("topic", topic), ("partition", &partition.to_string())],
+                ),
+                format!(
+                    "Records of partition {partition} of {topic} were gone before a restart had read them again: windows over that time hold less than they should."
+                ),
+            ));
+        }
+        if signs.snapshots_failed > self.before.snapshots_failed {
+            seen.push((
+                labels("FoghornSnapshotFailing", &[]),
+                "No snapshot could be written; a restart reads its sources from further back. The log says why.".to_owned(),
             ));
         }
         if signs.recorded_dropped > self.before.recorded_dropped {

@@ -63,6 +63,21 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// The log's beginning was forgotten, and no snapshot that can be read tells what it said.
+    #[error(
+        "{path}: the log begins at entry {first}, and no snapshot in {snapshots} can be read that says what \
+         came before. Nothing was changed. Restore a snapshot from a copy; or move the whole state directory away \
+         and begin anew, which gives up what is known of open incidents",
+        path = path.display(), snapshots = snapshots.display()
+    )]
+    NoBeginning {
+        /// The log's directory.
+        path: PathBuf,
+        /// Its first entry.
+        first: u64,
+        /// Where snapshots were looked for.
+        snapshots: PathBuf,
+    },
     /// A write or an fsync failed, so what is on disk is no longer known.
     #[error(
         "{path}: an earlier write or fsync failed, so its end is unknown; nothing more is \

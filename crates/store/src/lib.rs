@@ -12,6 +12,7 @@ mod numbers;
 pub mod outbox;
 mod segment;
 pub mod signal_log;
+mod snapshots;
 
 #[cfg(test)]
 mod fixtures;
@@ -20,3 +21,4 @@ pub use error::StoreError;
 pub use journal::{Journal, Kept, Replay};
 pub use outbox::{Outbox, OutboxItem, Unsaved};
 pub use signal_log::SignalLog;
+pub use snapshots::{PartKind, SnapshotWriter, Snapshots};

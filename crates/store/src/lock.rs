@@ -1,9 +1,10 @@
 //! One process, one directory.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use crate::error::StoreError;
+use crate::segment::owners;
 
 /// An exclusive lock, held for as long as this value lives; the system frees it when a process
 /// dies, however it dies.
@@ -17,8 +18,7 @@ impl DirLock {
     pub(crate) fn take(dir: &Path, name: &str) -> Result<Self, StoreError> {
         fs::create_dir_all(dir).map_err(StoreError::io(dir, "create"))?;
         let path = dir.join(name);
-        let file = OpenOptions::new()
-            .write(true)
+        let file = owners()
             .create(true)
             .truncate(false)
             .open(&path)

@@ -55,9 +55,7 @@ impl Segment {
         kind: FileKind,
         on_frame: &mut OnFrame<'_>,
     ) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
+        let file = owners()
             .create(true)
             .truncate(false)
             .open(&path)
@@ -274,7 +272,7 @@ impl Frames {
 }
 
 /// Whether there is a header; a file that ends inside one is as good as empty.
-fn read_header(file: &File, path: &Path, kind: FileKind) -> Result<bool, StoreError> {
+pub(crate) fn read_header(file: &File, path: &Path, kind: FileKind) -> Result<bool, StoreError> {
     let mut found = Vec::with_capacity(FILE_HEADER);
     file.take(FILE_HEADER as u64)
         .read_to_end(&mut found)
@@ -303,16 +301,26 @@ fn read_header(file: &File, path: &Path, kind: FileKind) -> Result<bool, StoreEr
     Ok(true)
 }
 
+/// How state files are opened: nobody but their owner reads them. They hold labels, log lines and
+/// what people said.
+pub(crate) fn owners() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// An empty file, in the place of any that is there.
+pub(crate) fn new_file(path: &Path) -> Result<File, StoreError> {
+    let opened = owners().create(true).truncate(true).open(path);
+    opened.map_err(StoreError::io(path, "create"))
+}
+
 /// Writes a file beside `path`, syncs it and renames it over `path`; the open file, at its end.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<File, StoreError> {
     let new = path.with_extension("tmp");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&new)
-        .map_err(StoreError::io(&new, "create"))?;
+    let mut file = new_file(&new)?;
     file.write_all(contents)
         .map_err(StoreError::io(&new, "write"))?;
     file.sync_all().map_err(StoreError::io(&new, "fsync"))?;

@@ -1,10 +1,13 @@
 //! The signal log: the one written order that correlation folds over, and every decision that is
 //! in no source.
 //!
-//! The file `signals.log`, one frame an entry. The caller commits in groups: append what a step
-//! decided, sync once, and only then let effects out.
+//! Files of one frame an entry: `signals.log` holds those from the first on, `signals-N.log` those from
+//! entry N on. A snapshot begins a new file, and when it is no longer needed what came before an
+//! older snapshot is forgotten, file by file. The caller commits in groups: append what a step decided,
+//! sync once, and only then let effects out.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use foghorn_engine::Entry;
 
@@ -12,7 +15,7 @@ use crate::error::StoreError;
 use crate::frame::FileKind;
 use crate::lock::DirLock;
 use crate::numbers;
-use crate::segment::Segment;
+use crate::segment::{Segment, sync_parent};
 
 const KIND: FileKind = FileKind {
     magic: *b"FHSIGLOG",
@@ -24,43 +27,110 @@ const KIND: FileKind = FileKind {
 #[derive(Debug)]
 pub struct SignalLog {
     disk: Option<Disk>,
+    /// Entries that were ever in it, those that are forgotten among them.
     entries: u64,
-    /// Bytes on disk.
-    bytes: u64,
+    /// Of them, those that are forgotten.
+    first: u64,
 }
 
 #[derive(Debug)]
 struct Disk {
+    dir: PathBuf,
+    /// Files that take no more entries, oldest first.
+    full: Vec<Full>,
     segment: Segment,
+    /// The first entry of the file that takes more.
+    begins: u64,
     _lock: DirLock,
 }
 
+#[derive(Debug)]
+struct Full {
+    path: PathBuf,
+    /// The first entry behind it.
+    end: u64,
+    bytes: u64,
+}
+
+/// The file that begins with an entry.
+fn file_of(dir: &Path, first: u64) -> PathBuf {
+    if first == 0 {
+        dir.join("signals.log")
+    } else {
+        dir.join(format!("signals-{first:020}.log"))
+    }
+}
+
+/// The first entry of each file in `dir`, in order; that of a first start where there is none.
+fn files_in(dir: &Path) -> Result<Vec<u64>, StoreError> {
+    let listed = fs::read_dir(dir).map_err(StoreError::io(dir, "list"))?;
+    let mut found = Vec::new();
+    for entry in listed {
+        let name = entry.map_err(StoreError::io(dir, "list"))?.file_name();
+        let name = name.to_string_lossy();
+        let number = name.strip_prefix("signals-");
+        let number = number.and_then(|rest| rest.strip_suffix(".log")?.parse().ok());
+        found.extend(number.or((name == "signals.log").then_some(0)));
+    }
+    found.sort_unstable();
+    if found.is_empty() {
+        found.push(0);
+    }
+    Ok(found)
+}
+
 impl SignalLog {
-    /// Opens or creates the log in `dir`, and reads all of it. A torn last record is cut off with
-    /// a warning.
+    /// Opens or creates the log in `dir`, and reads all of it: entries from [`Self::first`] on. A torn
+    /// last record is cut off with a warning.
     ///
     /// # Errors
     /// [`StoreError::Locked`] where another process has it, [`StoreError::Corrupt`] where a record
-    /// before the end cannot be read, and what the system says.
+    /// before the end cannot be read or a file is missing, and what the system says.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Entry>), StoreError> {
         let lock = DirLock::take(dir, "signals.lock")?;
-        let mut entries = Vec::new();
-        let segment = Segment::open(dir.join("signals.log"), KIND, &mut |payload| {
-            entries.push(numbers::decode(payload).map_err(|error| error.to_string())?);
-            Ok(())
-        })?;
-        let (len, bytes) = (entries.len() as u64, segment.bytes());
-        Ok((
-            Self {
-                disk: Some(Disk {
-                    segment,
-                    _lock: lock,
-                }),
-                entries: len,
-                bytes,
-            },
-            entries,
-        ))
+        let files = files_in(dir)?;
+        let first = files.first().copied().unwrap_or(0);
+        let (mut entries, mut full) = (Vec::new(), Vec::new());
+        let mut last: Option<Segment> = None;
+        for begins in &files {
+            let here = first + entries.len() as u64;
+            if *begins != here {
+                let missing = StoreError::Corrupt {
+                    path: file_of(dir, *begins),
+                    at: 0,
+                    why: format!("it begins with entry {begins}, and {here} is the next one"),
+                };
+                return Err(missing);
+            }
+            if let Some(before) = last.take() {
+                full.push(Full {
+                    path: before.path().to_owned(),
+                    end: here,
+                    bytes: before.bytes(),
+                });
+            }
+            last = Some(Segment::open(
+                file_of(dir, *begins),
+                KIND,
+                &mut |payload| {
+                    entries.push(numbers::decode(payload).map_err(|error| error.to_string())?);
+                    Ok(())
+                },
+            )?);
+        }
+        let disk = last.map(|segment| Disk {
+            dir: dir.to_owned(),
+            full,
+            segment,
+            begins: files.last().copied().unwrap_or(0),
+            _lock: lock,
+        });
+        let log = Self {
+            disk,
+            entries: first + entries.len() as u64,
+            first,
+        };
+        Ok((log, entries))
     }
 
     /// A log that keeps nothing but its length: for replays and tests, whose input is still there.
@@ -68,7 +138,7 @@ impl SignalLog {
         Self {
             disk: None,
             entries: 0,
-            bytes: 0,
+            first: 0,
         }
     }
 
@@ -88,7 +158,6 @@ impl SignalLog {
                 disk.segment.frame(&payload, &mut frames)?;
             }
             disk.segment.append(&frames)?;
-            self.bytes = disk.segment.bytes();
         }
         self.entries += entries.len() as u64;
         Ok(())
@@ -104,20 +173,79 @@ impl SignalLog {
             .map_or(Ok(()), |disk| disk.segment.sync())
     }
 
-    /// Entries in it.
+    /// Begins a new file with the next entry, where the last one has any. What was appended is durable.
+    ///
+    /// # Errors
+    /// What the system says; the log goes on in its last file then.
+    pub fn roll(&mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        let Some(disk) = self.disk.as_mut().filter(|disk| disk.begins < self.entries) else {
+            return Ok(());
+        };
+        let path = file_of(&disk.dir, self.entries);
+        let begun = begin(&path);
+        if begun.is_err() && path.exists() {
+            // Else it would be found later in the midst of what its predecessor goes on to hold.
+            fs::remove_file(&path).map_err(StoreError::io(&path, "remove"))?;
+        }
+        let next = begun?;
+        let before = std::mem::replace(&mut disk.segment, next);
+        disk.full.push(Full {
+            path: before.path().to_owned(),
+            end: self.entries,
+            bytes: before.bytes(),
+        });
+        disk.begins = self.entries;
+        Ok(())
+    }
+
+    /// Forgets entries before a position, as far as whole files hold nothing else.
+    ///
+    /// # Errors
+    /// What the system says; what is left is a log all the same.
+    pub fn forget_before(&mut self, position: u64) -> Result<(), StoreError> {
+        let Some(disk) = &mut self.disk else {
+            return Ok(());
+        };
+        while let Some(oldest) = disk.full.first().filter(|full| full.end <= position) {
+            fs::remove_file(&oldest.path).map_err(StoreError::io(&oldest.path, "remove"))?;
+            sync_parent(&oldest.path)?;
+            self.first = oldest.end;
+            disk.full.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Position of the oldest entry that is kept.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Position of the next entry: how many were ever appended.
     pub fn len(&self) -> u64 {
         self.entries
     }
 
-    /// Whether it has none: a first start.
+    /// Whether it never had any: a first start.
     pub fn is_empty(&self) -> bool {
         self.entries == 0
     }
 
     /// Bytes on disk; 0 for one in memory.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.disk.as_ref().map_or(0, |disk| {
+            let full: u64 = disk.full.iter().map(|full| full.bytes).sum();
+            full + disk.segment.bytes()
+        })
     }
+}
+
+/// An empty file, durable.
+fn begin(path: &Path) -> Result<Segment, StoreError> {
+    let mut segment = Segment::open(path.to_owned(), KIND, &mut |_| Ok(()))?;
+    segment.sync()?;
+    sync_parent(path)?;
+    Ok(segment)
 }
 
 #[cfg(test)]
@@ -273,6 +401,65 @@ mod tests {
             assert_eq!(found, all[..n]);
             log.append(std::slice::from_ref(entry)).unwrap();
             log.sync().unwrap();
+        }
+    }
+
+    /// A log of these entries whose files begin where one of `rolls` stands.
+    fn rolled(dir: &Path, all: &[Entry], rolls: &[usize]) -> SignalLog {
+        let (mut log, _) = SignalLog::open(dir).unwrap();
+        for (n, entry) in all.iter().enumerate() {
+            if rolls.contains(&n) {
+                log.roll().unwrap();
+            }
+            log.append(std::slice::from_ref(entry)).unwrap();
+        }
+        log.sync().unwrap();
+        log
+    }
+
+    #[test]
+    fn what_came_before_a_roll_is_forgotten_and_the_rest_comes_back() {
+        let all = entries();
+        let dir = tempfile::tempdir().unwrap();
+        // Twice at one place, and once where nothing is yet.
+        let mut log = rolled(dir.path(), &all, &[0, 2, 2, 4]);
+        log.forget_before(3).unwrap();
+        assert_eq!((log.first(), log.len()), (2, all.len() as u64));
+        let bytes = log.bytes();
+        drop(log);
+        let (mut log, found) = SignalLog::open(dir.path()).unwrap();
+        assert_eq!(found, all[2..]);
+        assert_eq!((log.first(), log.bytes()), (2, bytes));
+        log.roll().unwrap();
+        log.forget_before(u64::MAX).unwrap();
+        assert_eq!(log.first(), log.len());
+        log.append(&all[..1]).unwrap();
+        drop(log);
+        let (log, found) = SignalLog::open(dir.path()).unwrap();
+        assert_eq!(found, all[..1]);
+        assert_eq!(
+            log.len(),
+            all.len() as u64 + 1,
+            "positions never come again"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_was_cut_is_an_error() {
+        let all = entries();
+        for damage in ["remove", "cut"] {
+            let dir = tempfile::tempdir().unwrap();
+            drop(rolled(dir.path(), &all, &[2, 4]));
+            let middle = file_of(dir.path(), 2);
+            match damage {
+                "remove" => fs::remove_file(&middle).unwrap(),
+                _ => {
+                    let bytes = fs::read(&middle).unwrap();
+                    fs::write(&middle, &bytes[..bytes.len() - 3]).unwrap();
+                }
+            }
+            let error = SignalLog::open(dir.path()).unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         }
     }
 

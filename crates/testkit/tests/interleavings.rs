@@ -27,8 +27,15 @@ fn check_interleavings(
 fn check_world(seed: u64, world: &World, trouble: Trouble) -> Result<usize, String> {
     let mut rng = Rng::new(seed ^ 0xfeed);
     let mut run = Run::start(world, layout(&mut rng, PATIENCE));
+    run.only_log = trouble.only_log;
     run.go(&mut rng, trouble);
     let told = run.told();
+    if !run.is_as_folded() {
+        return Err(format!("seed {seed}: not what a fresh fold comes to"));
+    }
+    if trouble.snapshots && run.restored < run.crashes {
+        return Err(format!("seed {seed}: a crash found no snapshot"));
+    }
     for n in 0..2 {
         let again = replay(world, &run.log, &mut rng);
         if let Some(difference) = told.differs(&again) {
@@ -79,9 +86,57 @@ fn check_crashes(seed: u64) -> Result<usize, String> {
     let trouble = Trouble {
         crashes: 1,
         unreachable: true,
+        ..Trouble::default()
     };
     let rules = [RANGES, RANGES, INSTANTS][seed as usize % 3];
     check_interleavings(seed, rules, trouble, 360_000)
+}
+
+/// From snapshots totals come back, too, which the sources alone cannot give.
+fn check_snapshots(seed: u64) -> Result<usize, String> {
+    let trouble = Trouble {
+        crashes: 1,
+        unreachable: true,
+        snapshots: true,
+        ..Trouble::default()
+    };
+    check_interleavings(seed, rules_of(seed), trouble, 360_000)
+}
+
+#[test]
+fn nor_does_a_crash_after_which_a_snapshot_is_gone_on_from() {
+    check_all(0..30, check_snapshots);
+}
+
+/// The log before a snapshot is forgotten, and with it what only an older restart would ask for.
+#[test]
+fn nor_does_a_crash_after_which_only_what_the_log_came_to_is_left_of_a_snapshot() {
+    let trouble = Trouble {
+        crashes: 1,
+        unreachable: true,
+        snapshots: true,
+        only_log: true,
+    };
+    check_all(0..18, |seed| {
+        let rules = [RANGES, RANGES, INSTANTS][seed as usize % 3];
+        check_interleavings(seed, rules, trouble, 360_000)
+    });
+}
+
+/// What was heard of scopes comes back as well: some end in the midst.
+#[test]
+fn nor_do_scopes_that_a_snapshot_brings_back() {
+    let trouble = Trouble {
+        crashes: 1,
+        unreachable: true,
+        snapshots: true,
+        ..Trouble::default()
+    };
+    check_all(0..14, |seed| {
+        let ttl_ms = [20_000, 86_400_000][seed as usize % 2];
+        let world = World::random(seed, rules_of(seed / 2), 360_000).scoped(ttl_ms);
+        check_world(seed, &world, trouble)
+    });
 }
 
 #[test]
@@ -108,10 +163,11 @@ fn nor_do_crashes_change_what_is_seen_of_them() {
     let trouble = Trouble {
         crashes: 1,
         unreachable: true,
+        ..Trouble::default()
     };
     check_all(0..15, |seed| {
         let rules = [RANGES, RANGES, INSTANTS][seed as usize % 3];
-        // A scope's silence is counted anew after a crash: none ends here.
+        // Without a snapshot a scope's silence is counted anew after a crash: none ends here.
         let world = World::random(seed, rules, 360_000).scoped(86_400_000);
         check_world(seed, &world, trouble)
     });
@@ -137,6 +193,7 @@ fn a_thousand_seeds_more() {
         check_interleavings(seed, rules_of(seed), trouble, 150_000)
     });
     check_all(1_000..2_000, check_crashes);
+    check_all(1_000..2_000, check_snapshots);
 }
 
 /// What keeps the tests above honest: without the log's pins, or without its other decisions, some

@@ -9,7 +9,9 @@ use crate::json::scan::{Cursor, JsonError, Scalar};
 use crate::options::Names;
 
 /// A hash of an event's id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct EventId(pub u128);
 
 impl EventId {

@@ -10,6 +10,7 @@ mod record;
 mod reload;
 mod scopes;
 mod shown;
+mod snapshot;
 mod state;
 mod tick;
 mod view;
@@ -23,6 +24,8 @@ use foghorn_eval::catalog::{Catalog, GroupIndex};
 use foghorn_eval::intake::Said;
 use foghorn_model::{Labels, Signal, Timestamp};
 use foghorn_rules::plan::{Group, Rule, RuleKind};
+
+pub use self::snapshot::RestoreError;
 
 use self::scopes::Scope;
 use self::state::{GroupState, Memory};
@@ -53,6 +56,8 @@ pub struct Core {
     exported: Option<Vec<Recorded>>,
     /// Elements that a rule's result may have.
     max_elements: usize,
+    /// Whether it goes on from a snapshot.
+    restored: bool,
 }
 
 /// What a closed tick says.
@@ -89,6 +94,7 @@ impl Core {
             stats: CoreStats::default(),
             exported: None,
             max_elements: usize::MAX,
+            restored: false,
             catalog,
         }
     }
@@ -121,7 +127,8 @@ impl Core {
         }
     }
 
-    /// What the log says of a group: how far it had closed, what was open and said then.
+    /// What the log says of a group: how far it had closed, what was open and said then. One that was
+    /// [restored](Core::restore) obeys what came after.
     pub fn resume(&mut self, key: &GroupKey, history: &GroupHistory) {
         let Some(at) = self.groups.iter().position(|state| state.key == *key) else {
             return;
@@ -129,9 +136,23 @@ impl Core {
         let (state, group) = (&mut self.groups[at], &self.catalog.rules.groups[at]);
         if let Some(closed) = history.closed {
             state.replay_until = closed;
-            state.logged.clone_from(&history.open);
-            state.doubted.clone_from(&history.doubted);
+            if state.next_tick <= closed {
+                state.logged.clone_from(&history.open);
+                state.doubted.clone_from(&history.doubted);
+                if !self.catalog.is_plain(at) {
+                    let rules = group.rules.iter().zip(&state.plain.rules);
+                    let logs: Vec<_> = rules
+                        .filter(|(_, state)| state.logs_only)
+                        .map(|(rule, _)| rule.id)
+                        .collect();
+                    state.doubted.retain(|(rule, labels), (since, _)| {
+                        logs.contains(rule) || !history.is_past(labels, *since)
+                    });
+                }
+            }
             state.told.clone_from(&history.scopes);
+            let known = state.closed.unwrap_or(Timestamp::MIN);
+            state.told.retain(|tick, _| *tick > known);
         } else if let Some(since) = history.since {
             state.next_tick = state
                 .next_tick

@@ -10,22 +10,48 @@ use foghorn_model::{Fingerprint, Labels, STALE_NAN};
 use foghorn_rules::plan::Rule;
 use foghorn_rules::template::TemplateContext;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Recording {
     /// What was recorded at the last tick, by the fingerprint of the element that it came from.
+    #[serde(with = "pairs")]
     live: HashMap<Fingerprint, Live>,
     tick: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Live {
     labels: Labels,
     /// Whether another rule must see it: else it need not be kept.
     is_kept: bool,
     /// Count of the last tick that recorded it.
     tick: u64,
+}
+
+/// A map as the list of its pairs, in order.
+mod pairs {
+    use serde::{Deserializer, Serializer};
+
+    use super::{Deserialize, Fingerprint, HashMap, Live};
+
+    pub(super) fn serialize<S: Serializer>(
+        live: &HashMap<Fingerprint, Live>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let pairs = live.iter().map(|(fingerprint, live)| (fingerprint.0, live));
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
+        serializer.collect_seq(pairs)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<HashMap<Fingerprint, Live>, D::Error> {
+        let pairs = Vec::<(u128, Live)>::deserialize(deserializer)?.into_iter();
+        Ok(pairs.map(|(key, live)| (Fingerprint(key), live)).collect())
+    }
 }
 
 impl Recording {

@@ -6,9 +6,10 @@ use foghorn_eval::catalog::{Catalog, RECORDED};
 use foghorn_model::labels::NAME;
 use foghorn_model::{AlertState, Labels, STALE_NAN};
 use foghorn_rules::plan::ALERT_SERIES;
+use serde::{Deserialize, Serialize};
 
 /// The series in which a rule's alerts showed at its last tick, in label order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Shown(Vec<Labels>);
 
 impl Shown {

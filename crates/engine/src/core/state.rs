@@ -9,15 +9,17 @@ use foghorn_eval::columns::GroupColumns;
 use foghorn_eval::detect::DetectorBank;
 use foghorn_model::{Labels, RuleId, Timestamp};
 use foghorn_rules::plan::{Group, Read, Rule, RuleKind, leaves_of};
+use serde::{Deserialize, Serialize};
 
 use super::judge::element_of;
 use super::record::Recording;
 use super::shown::Shown;
 use crate::entry::{GroupKey, ScopeNews};
+use crate::history::scope_of;
 use crate::matches::RuleMatches;
 
 /// What a rule remembers between ticks.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Memory {
     Record(Recording),
     Alert {
@@ -28,7 +30,7 @@ pub(super) enum Memory {
     Match(RuleMatches),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RuleState {
     pub(super) memory: Memory,
     /// Nothing is said for ticks at or before this one.
@@ -36,6 +38,7 @@ pub(super) struct RuleState {
     pub(super) error: String,
     pub(super) last_tick: Option<Timestamp>,
     /// It reads log queries, and nothing else.
+    #[serde(skip)]
     pub(super) logs_only: bool,
 }
 
@@ -130,28 +133,21 @@ impl GroupState {
         std::iter::once(&self.plain).chain(self.scoped.values())
     }
 
-    /// The scope whose alert this is: of those whose labels it has, the one with the most.
-    fn scope_of(&self, labels: &Labels) -> Labels {
-        let has = |scope: &&Labels| {
-            scope
-                .iter()
-                .all(|(name, value)| labels.value(name) == value)
-        };
-        let scopes = self.scoped.keys().filter(has);
-        let scope = scopes.max_by_key(|scope| scope.len());
-        scope.cloned().unwrap_or_else(Labels::empty)
-    }
-
     /// The log's last tick is evaluated again: its alerts are what the log says they are. What the
     /// log does not hold (since when an alert is kept firing) stays as the replay found it.
     pub(super) fn reconcile(&mut self, group: &Group) {
         let mut logged: BTreeMap<Labels, Logged> = BTreeMap::new();
+        let scopes: Vec<_> = self.scoped.keys().cloned().collect();
+        let scope_of = |labels: &Labels| {
+            let scope = scope_of(scopes.iter(), labels);
+            scope.cloned().unwrap_or_else(Labels::empty)
+        };
         for (key, alert) in std::mem::take(&mut self.logged) {
-            let of_scope = logged.entry(self.scope_of(&key.1)).or_default();
+            let of_scope = logged.entry(scope_of(&key.1)).or_default();
             of_scope.open.insert(key, alert);
         }
         for (key, doubt) in std::mem::take(&mut self.doubted) {
-            let of_scope = logged.entry(self.scope_of(&key.1)).or_default();
+            let of_scope = logged.entry(scope_of(&key.1)).or_default();
             of_scope.doubted.insert(key, doubt);
         }
         let none = Labels::empty();

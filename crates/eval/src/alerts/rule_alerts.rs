@@ -32,7 +32,7 @@ pub struct Hit {
 
 /// The alerts of one rule that are pending or firing. Serialised as a list of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<ActiveAlert>", into = "Vec<ActiveAlert>")]
+#[serde(from = "Image", into = "Image")]
 pub struct RuleAlerts {
     /// By the fingerprint of the alert's labels.
     active: BTreeMap<Fingerprint, ActiveAlert>,
@@ -390,19 +390,34 @@ impl RuleAlerts {
     }
 }
 
-impl From<Vec<ActiveAlert>> for RuleAlerts {
-    fn from(alerts: Vec<ActiveAlert>) -> Self {
+/// As they stand in a snapshot.
+#[derive(Serialize, Deserialize)]
+struct Image {
+    active: Vec<ActiveAlert>,
+    doubtful: Vec<(Timestamp, ActiveAlert)>,
+}
+
+impl From<Image> for RuleAlerts {
+    fn from(image: Image) -> Self {
         let mut all = Self::default();
-        for alert in alerts {
+        for alert in image.active {
+            let element = alert.element.fingerprint();
+            all.by_element.insert(element, alert.labels.fingerprint());
             all.restore(alert);
+        }
+        for (since, alert) in image.doubtful {
+            all.doubt(since, alert);
         }
         all
     }
 }
 
-impl From<RuleAlerts> for Vec<ActiveAlert> {
+impl From<RuleAlerts> for Image {
     fn from(alerts: RuleAlerts) -> Self {
-        alerts.active.into_values().collect()
+        Self {
+            active: alerts.active.into_values().collect(),
+            doubtful: alerts.doubtful.into_values().collect(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! branches. What does not fit (an outlier, a gap, a finer decimal) has the chunk packed anew, which
 //! is rare. Bit for bit what was put in comes out.
 
+mod packed;
 mod times;
 mod values;
 

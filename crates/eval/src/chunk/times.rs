@@ -14,6 +14,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Whether its width is one that there is.
+    pub(super) fn is_possible(self) -> bool {
+        matches!(self.width, 0 | 1 | 2 | 4 | 8)
+    }
+
     /// Where point `i` would be if it were on the line.
     #[inline]
     pub(super) fn at(self, i: usize) -> i64 {

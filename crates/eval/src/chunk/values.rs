@@ -6,10 +6,12 @@
 //! Kuffo, Boncz, SIGMOD 2024; with a division in place of its product, which misses some). What
 //! does not come back bit for bit (-0, infinities, NaNs with their payloads) is not scaled.
 
+use serde::{Deserialize, Serialize};
+
 use crate::vector::Point;
 
 /// How the values of a chunk stand in its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Coding {
     /// `(base + w bytes) / 10^digits`.
     Scaled {
@@ -34,6 +36,14 @@ const POWERS: [f64; 16] = [
 ];
 
 impl Coding {
+    /// Whether its numbers are such as there are.
+    pub(super) fn is_possible(self) -> bool {
+        match self {
+            Self::Scaled { digits, width } => (digits as usize) < POWERS.len() && width <= 6,
+            Self::Single | Self::Raw => true,
+        }
+    }
+
     /// Bytes a value.
     #[inline]
     pub(super) fn width(self) -> usize {

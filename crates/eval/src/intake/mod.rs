@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use crate::batch::{Batch, Birth, Cell, Holds, Late, Segment};
 use crate::catalog::{Catalog, HitUse, ReadId};
-use crate::clock::{Arrival, PartitionClock};
+use crate::clock::{Arrival, ClockState, PartitionClock};
 use crate::logs::{Scratch, StreamMatch};
 use crate::scope::World;
 use numbers::Numbers;
@@ -131,6 +131,12 @@ impl Intake {
         self.turned.leave(partition);
         let at = self.find(partition)?;
         Some(self.clocks.remove(at).1)
+    }
+
+    /// What has been read of each partition, at its last record's border.
+    pub fn clocks(&self) -> impl Iterator<Item = (Partition, ClockState)> + '_ {
+        let clocks = self.clocks.iter();
+        clocks.map(|(partition, clock)| (*partition, clock.state()))
     }
 
     /// The clock of a partition that it reads.

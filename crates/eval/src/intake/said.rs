@@ -1,9 +1,10 @@
 //! What an intake tells besides batches: words that must be acted on at once, and counts.
 
 use foghorn_model::{Change, Labels, Offset, OutsideAlert, Partition, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// A log record that a match rule is waiting for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MatchHit {
     /// Group and rule.
     pub rule: (usize, usize),

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use foghorn_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Of each second in which something was heard, the first instant. What lies after a tick changes
 /// nothing of what it sees: the answer does not depend on how far ahead others have read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Heard {
     /// Per source: seconds, and the first instant in each.
     sources: BTreeMap<u16, BTreeMap<i64, i64>>,
     /// What was noted last: most samples come many to an instant.
+    #[serde(skip)]
     last: Option<(u16, i64)>,
 }
 
@@ -23,6 +25,13 @@ impl Heard {
             let seconds = self.sources.entry(source).or_default();
             let first = seconds.entry(at_ms.div_euclid(1_000)).or_insert(at_ms);
             *first = at_ms.min(*first);
+        }
+    }
+
+    /// Takes in what another heard.
+    pub fn merge(&mut self, other: &Self) {
+        for (source, seconds) in &other.sources {
+            seconds.values().for_each(|at| self.note(*source, *at));
         }
     }
 

@@ -3,6 +3,8 @@
 //! Fed by batches from intakes, asked for leaves by the core at a tick. A series has one owner
 //! shard, by fingerprint; samples of one series may come from any partition and any intake.
 
+mod adopt;
+mod capture;
 mod leaf;
 mod reload;
 mod retire;
@@ -11,6 +13,8 @@ mod sets;
 mod tests;
 mod worlds;
 
+pub use adopt::{AdoptError, Image, Ranks, unpack};
+pub use capture::{Block, ShardState};
 pub use leaf::nameless_order;
 pub use worlds::WorldShards;
 
@@ -19,6 +23,7 @@ use std::sync::Arc;
 
 use foghorn_model::{Fingerprint, Labels, Offset, Partition, SeriesKind, Timestamp};
 use hashbrown::{HashMap, HashSet, HashTable};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::batch::{Batch, Birth, Cell, Holds};
@@ -26,10 +31,11 @@ use crate::catalog::{Catalog, GroupIndex, RECORDED, ReadId};
 use crate::scope::{Heard, World};
 use crate::series::{Kind, LatePoint, PartitionRank, Series};
 use crate::vector::Point;
+use capture::Capture;
 use sets::{ReadSets, UNREAD};
 
 /// How far a partition has got, as this shard has seen it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Next offset.
     pub next_offset: Offset,
@@ -94,6 +100,8 @@ pub struct Shard {
     unordered: Vec<u32>,
     /// Series of scopes and replicas, each world as a shard of its own.
     worlds: BTreeMap<World, Shard>,
+    /// Series of a cut that are still to be captured.
+    capture: Option<Box<Capture>>,
     /// When its sources were heard; `None` where there are no scopes, and nobody asks.
     heard: Option<Heard>,
 }
@@ -125,6 +133,7 @@ impl Shard {
             rows: leaf::Versions::default(),
             unordered: Vec::new(),
             worlds: BTreeMap::new(),
+            capture: None,
         }
     }
 
@@ -205,6 +214,9 @@ impl Shard {
             if slot == NONE {
                 return;
             }
+        }
+        if self.capture.is_some() {
+            self.preserve(slot);
         }
         let Some(series) = &mut self.series[slot as usize] else {
             return;
@@ -333,6 +345,7 @@ impl Shard {
             self.series.push(None);
             (self.series.len() - 1) as u32
         });
+        self.preserve(slot);
         for read in &reads {
             self.members[read.0 as usize].push(slot);
             self.unsorted[read.0 as usize] = true;

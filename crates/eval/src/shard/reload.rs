@@ -19,6 +19,7 @@ impl Shard {
 
     fn reload_own(&mut self, catalog: Arc<Catalog>, group_map: &[Option<GroupIndex>]) {
         self.order();
+        self.capture = None;
         let old = std::mem::replace(&mut self.catalog, catalog);
         let catalog = Arc::clone(&self.catalog);
         let last = self.closed.iter().copied().max().unwrap_or(Timestamp::MIN);

@@ -26,7 +26,14 @@ impl Shard {
         self.order();
         self.closed[group] = tick;
         let catalog = Arc::clone(&self.catalog);
+        self.preserve_deltas();
         self.total(group, tick);
+        if self.capture.is_some() {
+            // What is captured stands as it stood at the cut; memory can wait.
+            self.sets.advance(&catalog, group, tick, &self.closed);
+            self.forget_heard();
+            return;
+        }
         self.settle_late();
         if self.sets.advance(&catalog, group, tick, &self.closed) {
             let due: Vec<_> = self

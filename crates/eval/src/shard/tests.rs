@@ -5,7 +5,7 @@ use foghorn_model::time::STALE_NAN;
 use foghorn_rules::{LoadOptions, Source, load};
 
 use super::*;
-use crate::batch::Segment;
+use crate::batch::{Late, Segment};
 
 const SECOND_MS: i64 = 1_000;
 const MINUTE_MS: i64 = 60_000;
@@ -241,4 +241,171 @@ fn a_series_that_came_from_two_partitions_once_is_slim_again() {
         assert!(series.extra.is_none() || round < 56, "{round}");
         shard.closed(0, Timestamp(round * 15 * SECOND_MS));
     }
+}
+
+/// Absolute and delta series, with totals, out-of-order and late samples.
+fn busy() -> Shard {
+    let rules = "      - record: r\n        expr: max_over_time(up[1m])\n      - record: s\n        expr: sent\n";
+    let mut shard = Shard::new(catalog(rules));
+    announce(&mut shard);
+    shard.apply(&mut samples(0..8, 0));
+    for round in 1..600 {
+        go_on(&mut shard, round);
+    }
+    shard
+}
+
+/// An intake tells of five absolute series and three delta series.
+fn announce(shard: &mut Shard) {
+    let sent = |i: u32| Labels::from_pairs([("__name__", "sent"), ("i", &i.to_string())]);
+    let mut batch = Batch::default();
+    batch.births.extend((0..5).map(|i| birth(i, up(i))));
+    batch.births.extend((5..8).map(|i| Birth {
+        holds: Holds::Samples(SeriesKind::Delta),
+        ..birth(i, sent(i))
+    }));
+    shard.apply(&mut batch);
+}
+
+/// A second more: samples, some of them late or out of order, and every 15 s a tick.
+fn go_on(shard: &mut Shard, round: i64) {
+    let t = round * SECOND_MS;
+    let mut batch = samples(0..8, t);
+    if round % 20 == 3 {
+        batch.late.push(Late {
+            cell: 2,
+            hidden: Timestamp(t + 20 * SECOND_MS),
+        });
+        batch.cells[2].t -= 7 * SECOND_MS + 1;
+        batch.cells[6].t -= 2 * SECOND_MS + 1;
+    }
+    shard.apply(&mut batch);
+    if round % 15 == 0 {
+        shard.closed(0, Timestamp(t));
+    }
+}
+
+/// Everything that is captured, piece by piece; in no order of its own.
+fn captured(shard: &mut Shard, most: usize) -> Vec<Vec<u8>> {
+    let blocks = std::iter::from_fn(|| shard.capture(most));
+    let mut all = Vec::new();
+    for block in blocks {
+        let mut rest = &block.bytes[..];
+        let before = all.len();
+        while let Some((len, after)) = rest.split_first_chunk::<4>() {
+            let (series, after) = after.split_at(u32::from_le_bytes(*len) as usize);
+            all.push(series.to_vec());
+            rest = after;
+        }
+        assert_eq!(all.len() - before, block.series);
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn what_is_captured_later_is_what_stood_at_the_cut() {
+    let (mut at_once, mut later) = (busy(), busy());
+    at_once.cut();
+    let expect = captured(&mut at_once, usize::MAX);
+    assert_eq!(expect.len(), 8);
+    let more = expect.iter().map(|series| {
+        let image: Vec<_> = unpack(&packed(series)).map(Result::unwrap).collect();
+        image[0].has_more()
+    });
+    assert!(
+        more.filter(|more| *more).count() >= 4,
+        "totals, late samples"
+    );
+    later.cut();
+    for round in 600..660 {
+        go_on(&mut later, round);
+    }
+    // A series that is born in a slot of the cut's, and one behind them.
+    let mut births = samples(8..9, 660 * SECOND_MS);
+    births.births.push(birth(8, up(100)));
+    later.apply(&mut births);
+    assert_eq!(captured(&mut later, 1), expect);
+    assert!(later.capture(1).is_none());
+    // What waited for the capture's end goes on.
+    for round in 661..1_300 {
+        go_on(&mut later, round);
+    }
+    let window = &later.series[0].as_ref().unwrap().window;
+    assert!(window.len() <= 92, "{} points", window.len());
+}
+
+fn packed(series: &[u8]) -> Vec<u8> {
+    [&(series.len() as u32).to_le_bytes(), series].concat()
+}
+
+#[test]
+fn a_shard_that_adopts_what_another_captured_goes_on_as_it() {
+    let (mut one, mut other) = (busy(), Shard::new(Arc::clone(&busy().catalog)));
+    let states = one.cut();
+    let ranks = other.learn(&states[0]);
+    for series in captured(&mut one, usize::MAX) {
+        for image in unpack(&packed(&series)) {
+            other.adopt(None, image.unwrap(), &ranks).unwrap();
+        }
+    }
+    announce(&mut other);
+    assert_eq!(other.counts().series, 8, "each was there");
+    for round in 600..660 {
+        go_on(&mut one, round);
+        go_on(&mut other, round);
+    }
+    assert_eq!(within_reach(&one), within_reach(&other));
+}
+
+/// What ticks to come may see of each series: how far back each window goes is a matter of memory.
+fn within_reach(shard: &Shard) -> Vec<String> {
+    let reach = (shard.closed[0] - MINUTE_MS).ms();
+    let all = shard.series.iter().flatten().map(|series| {
+        let mut points = Vec::new();
+        series.window.all(&mut points);
+        points.retain(|point| point.t > reach);
+        let extra = series.extra.as_ref();
+        let extra = extra.map(|extra| (&extra.late, &extra.totals, &extra.unordered));
+        format!("{} {points:?} {extra:?} {}", series.labels, series.stale)
+    });
+    let mut all: Vec<_> = all.collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn bytes_that_are_no_series_are_refused() {
+    let mut shard = busy();
+    let states = shard.cut();
+    let all = captured(&mut shard, usize::MAX);
+    let (mut refused, mut taken) = (0, 0);
+    for series in &all {
+        for at in 0..series.len() {
+            let mut damaged = series.clone();
+            damaged[at] ^= 0x41;
+            let mut other = Shard::new(Arc::clone(&shard.catalog));
+            let ranks = other.learn(&states[0]);
+            for image in unpack(&packed(&damaged)) {
+                match image.and_then(|image| other.adopt(None, image, &ranks)) {
+                    // Another number in its place is a number.
+                    Ok(()) => taken += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+            // Whatever was taken can be lived with.
+            announce(&mut other);
+            for round in 660..690 {
+                go_on(&mut other, round);
+            }
+            for end in 0..series.len().min(40) {
+                let torn = unpack(&packed(series)[..end]).any(|image| image.is_err());
+                assert!(torn || end == 0);
+            }
+        }
+    }
+    assert!(
+        refused > 100 && taken > 100,
+        "{refused} refused, {taken} taken"
+    );
 }

@@ -4,6 +4,7 @@
 //! sealed chunks before the open one. Readers get plain points, unpacked into their own buffer; or,
 //! of a long window, what its points come to, for which most of them need not be read.
 
+mod packed;
 mod sealed;
 mod summary;
 

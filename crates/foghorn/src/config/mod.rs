@@ -15,7 +15,7 @@ use foghorn_eval::scope::{DEFAULT_REPLICA_TIMEOUT_MS, DEFAULT_SCOPE_TTL_MS};
 use foghorn_http::HttpConfig;
 use foghorn_ingest::{KafkaConfig, SourceConfig, Span};
 use foghorn_rules::{Diagnostic, LoadOptions, Slots, diagnostic};
-use foghorn_runtime::StartFrom;
+use foghorn_runtime::{OnGap, StartFrom};
 use foghorn_wire::{ChangeMapping, Format, JsonLogMapping, JsonMetricMapping};
 use regex::Regex;
 use serde::Deserialize;
@@ -46,8 +46,14 @@ pub(crate) struct Config {
     pub(crate) recorded: RecordedConfig,
     /// Where a first start begins.
     pub(crate) start: StartFrom,
-    /// Signal log and outbox.
+    /// Signal log, outbox, journal and snapshots.
     pub(crate) state_dir: PathBuf,
+    /// Snapshots are so far apart; 0 for none.
+    pub(crate) snapshot_interval: Span,
+    /// What a start does where a source no longer keeps what it needs.
+    pub(crate) on_gap: OnGap,
+    /// Closed incidents are shown for so long.
+    pub(crate) incident_retention: Span,
     /// Consumer clients, each on a thread of its own.
     pub(crate) workers: usize,
     /// Bounds on what is kept.
@@ -74,6 +80,9 @@ impl Default for Config {
             recorded: RecordedConfig::default(),
             start: StartFrom::default(),
             state_dir: PathBuf::from("foghorn-state"),
+            snapshot_interval: Span(300_000),
+            on_gap: OnGap::default(),
+            incident_retention: Span(foghorn_engine::INCIDENT_RETENTION_MS),
             workers: 1,
             time: TimeConfig::default(),
             limits: LimitConfig::default(),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
 use foghorn_engine::sequencer::Patience;
-use foghorn_engine::{Entry, History, Pin};
+use foghorn_engine::{Brain, Entry, History, LogState, Pin};
 use foghorn_eval::intake::IntakeStats;
 use foghorn_ingest::Raw;
 use foghorn_model::{Offset, Partition, Timestamp};
+use foghorn_runtime::snapshot::Head;
 use foghorn_runtime::{Layout, Pipeline, ScopeTimes};
 use foghorn_testkit::scenario::BEGIN;
 
@@ -34,6 +35,10 @@ pub(crate) struct Trouble {
     pub(crate) crashes: u64,
     /// Whether partitions go out of reach for a while.
     pub(crate) unreachable: bool,
+    /// Whether snapshots are made, a few series at a time; no crash comes before the first.
+    pub(crate) snapshots: bool,
+    /// Whether only what they say of the log is used.
+    pub(crate) only_log: bool,
 }
 
 pub(crate) struct Run<'w> {
@@ -48,7 +53,20 @@ pub(crate) struct Run<'w> {
     pub(crate) log: Vec<Entry>,
     /// How long the log was before the last step: a crash may tear off what came after.
     durable: usize,
+    /// Snapshots, the newest last; the last one may still be under way.
+    snapshots: Vec<Snapshot>,
     pub(crate) crashes: usize,
+    /// Crashes that a snapshot was there for.
+    pub(crate) restored: usize,
+    /// Of snapshots only what they say of the log is used.
+    pub(crate) only_log: bool,
+}
+
+struct Snapshot {
+    state: LogState,
+    head: Head,
+    blocks: Vec<Vec<u8>>,
+    is_whole: bool,
 }
 
 fn pipeline(world: &World, layout: &Layout) -> Pipeline {
@@ -97,16 +115,25 @@ impl<'w> Run<'w> {
             unreachable: BTreeMap::new(),
             log: Vec::new(),
             durable: 0,
+            snapshots: Vec::new(),
             crashes: 0,
+            restored: 0,
+            only_log: false,
         };
         run.join_new();
-        run.log.push(Entry::Rules {
+        run.write(Entry::Rules {
             files: world.files.clone(),
         });
-        run.log
-            .push(run.pipeline.brain().start(BEGIN - 1, Timestamp::MIN));
+        let start = run.pipeline.brain().start(BEGIN - 1, Timestamp::MIN);
+        run.write(start);
         run.durable = run.log.len();
         run
+    }
+
+    /// Writes an entry down that no step gave.
+    fn write(&mut self, entry: Entry) {
+        self.pipeline.brain().fold(std::slice::from_ref(&entry));
+        self.log.push(entry);
     }
 
     pub(crate) fn wall(&self) -> Timestamp {
@@ -138,7 +165,7 @@ impl<'w> Run<'w> {
                 offset: 0,
                 tick,
             };
-            self.log.push(Entry::Join {
+            self.write(Entry::Join {
                 pin,
                 topic: String::new(),
             });
@@ -193,14 +220,43 @@ impl<'w> Run<'w> {
         self.log
             .truncate(self.log.len().min(self.durable.saturating_add(keep)));
         self.pipeline = pipeline(self.world, &self.layout);
-        let before = History::read(&self.log);
-        let reach_ms = self.world.catalog.longest_reach_ms();
-        let begin = before
-            .frontier()
-            .map(|closed| closed - reach_ms)
-            .or(before.start.map(|(origin, _)| origin));
-        let begin = begin.unwrap_or(Timestamp::MIN);
-        let history = self.pipeline.recover(&self.log, begin);
+        // One that is under way is lost; one is published when the log before it is durable.
+        let entries = self.log.len() as u64;
+        self.snapshots
+            .retain(|known| known.is_whole && known.state.position <= entries);
+        let mut before = History::default();
+        let mut later = &self.log[..];
+        let mut state = None;
+        if let Some(snapshot) = self.snapshots.last() {
+            later = &self.log[snapshot.state.position as usize..];
+            before = snapshot.state.history.clone();
+            let packed = snapshot.state.pack();
+            state = Some(LogState::unpack(&packed).expect("what the log came to comes back"));
+            self.restored += 1;
+        }
+        later.iter().for_each(|entry| before.take(entry));
+        if let Some(Snapshot { head, blocks, .. }) = self.usable() {
+            head.check(self.pipeline.names(), later, &before)
+                .expect("it is of this log");
+            let (head, blocks) = (head.pack(), blocks.clone());
+            // On other shards than it was made on, now and then.
+            self.layout.shards = 1 + (self.layout.shards + self.crashes) % 3;
+            self.pipeline = pipeline(self.world, &self.layout);
+            let head = Head::unpack(&head).expect("a head comes back");
+            self.pipeline
+                .restore(&head, blocks, Vec::new())
+                .expect("a snapshot comes back");
+        }
+        if let Some(state) = state {
+            let fresh = pipeline(self.world, &self.layout);
+            self.pipeline = std::mem::replace(&mut self.pipeline, fresh).after(state);
+        }
+        let begin = self.begin_of(&before);
+        let later = self
+            .snapshots
+            .last()
+            .map_or(0, |known| known.state.position);
+        let history = self.pipeline.recover(&self.log[later as usize..], begin);
         self.next.clear();
         for partition in self.world.logs.keys() {
             let Some(joined) = history.joined(*partition) else {
@@ -211,12 +267,78 @@ impl<'w> Run<'w> {
                 .rewind(*partition, begin, lateness_ms)
                 .unwrap_or(joined);
             let logged = history.positions.get(partition).copied().unwrap_or(0);
+            let wall = self.wall();
+            if let Some(Snapshot { head, .. }) = self.usable() {
+                let clock = head.clock(*partition);
+                // One that it does not know has joined since.
+                let at = clock.map_or(joined, |clock| clock.next_offset);
+                self.next.insert(*partition, at as usize);
+                match clock {
+                    Some(clock) => {
+                        self.pipeline
+                            .rejoin(*partition, clock, &history.pins, logged, wall);
+                    }
+                    None => self
+                        .pipeline
+                        .join(*partition, joined, &history.pins, logged, wall),
+                }
+                continue;
+            }
             self.pipeline
-                .join(*partition, offset, &history.pins, logged, self.wall());
+                .join(*partition, offset, &history.pins, logged, wall);
             self.next.insert(*partition, offset as usize);
         }
         self.durable = self.log.len();
         self.join_new();
+    }
+
+    /// From where sources are read again without a snapshot.
+    fn begin_of(&self, history: &History) -> Timestamp {
+        let reach_ms = self.world.catalog.longest_reach_ms();
+        let begin = history
+            .frontier()
+            .map(|closed| closed - reach_ms)
+            .or(history.start.map(|(origin, _)| origin));
+        begin.unwrap_or(Timestamp::MIN)
+    }
+
+    /// The snapshot to go on from, unless only what it says of the log is good.
+    fn usable(&self) -> Option<&Snapshot> {
+        self.snapshots.last().filter(|_| !self.only_log)
+    }
+
+    /// The snapshots that are whole.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = (&LogState, &Head, &[Vec<u8>])> {
+        let whole = self.snapshots.iter().filter(|known| known.is_whole);
+        whole.map(|known| (&known.state, &known.head, &known.blocks[..]))
+    }
+
+    /// Goes on with a snapshot, or begins one.
+    fn snapshot(&mut self) {
+        if let Some(under_way) = self.snapshots.last_mut().filter(|last| !last.is_whole) {
+            match self.pipeline.capture(1) {
+                Some(block) => under_way.blocks.push(block),
+                None => under_way.is_whole = true,
+            }
+            return;
+        }
+        self.step();
+        if let Some(head) = self.pipeline.cut(&self.world.files) {
+            let reach_ms = self.world.catalog.longest_reach_ms();
+            let sources = &self.world.sources;
+            let lateness_ms = |of: Partition| sources[of.source as usize].allowed_lateness_ms();
+            let position = self.log.len() as u64;
+            let state = self
+                .pipeline
+                .brain()
+                .log_state(position, reach_ms, lateness_ms);
+            self.snapshots.push(Snapshot {
+                state,
+                head,
+                blocks: Vec::new(),
+                is_whole: false,
+            });
+        }
     }
 
     /// These partitions, and no others, cannot be reached from now on.
@@ -243,9 +365,11 @@ impl<'w> Run<'w> {
                 let at_most = rng.within(1, 4) as usize;
                 self.read(partition, at_most);
             }
+            75..90 if trouble.snapshots => self.snapshot(),
             _ => self.step(),
         }
-        if rng.chance(trouble.crashes) {
+        let has_snapshot = self.snapshots.iter().any(|known| known.is_whole);
+        if rng.chance(trouble.crashes) && (has_snapshot || !trouble.snapshots) {
             let keep = if rng.chance(50) {
                 usize::MAX
             } else {
@@ -276,6 +400,22 @@ impl<'w> Run<'w> {
             }
             self.step();
         }
+    }
+
+    /// Whether correlation has come to what a fresh fold of the whole log comes to.
+    pub(crate) fn is_as_folded(&mut self) -> bool {
+        let mut fresh = pipeline(self.world, &self.layout);
+        fresh.recover(&self.log, Timestamp::MIN);
+        let (fresh, run) = (fresh.brain(), self.pipeline.brain());
+        let shown = |brain: &Brain| {
+            let incidents = brain.view().incidents_by_urgency();
+            let alerts = brain.view().alerts_in_order();
+            format!(
+                "{incidents:?} {:?}",
+                alerts.iter().map(|it| it.id).collect::<Vec<_>>()
+            )
+        };
+        fresh.correlator().state() == run.correlator().state() && shown(fresh) == shown(run)
     }
 
     pub(crate) fn told(&self) -> Told {

@@ -1,0 +1,254 @@
+//! A snapshot's contents: one cut through everything that thought remembers.
+//!
+//! A cut has what the log comes to ([`foghorn_engine::LogState`]) and a head, both made at one instant,
+//! and blocks of series, which are packed a few at a time afterwards and stand as they stood then. Head
+//! and series are good for those rules, sources and scopes under which they were made, and only while
+//! the log says nothing after the cut that contradicts them. Without them the sources are read again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foghorn_engine::core::{Core, RestoreError};
+use foghorn_engine::{Entry, History, RuleFile};
+use foghorn_eval::clock::ClockState;
+use foghorn_eval::shard::{AdoptError, Block, Ranks, Shard, ShardState, unpack};
+use foghorn_ingest::{DedupState, SourceConfig};
+use foghorn_model::{Offset, Partition};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::scoping::scope_of;
+
+/// What is remembered beside the series of the shards.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Head {
+    /// The rules in force.
+    pub files: Vec<RuleFile>,
+    /// Sources, by position, and what they say of scopes.
+    pub sources: Vec<String>,
+    /// What has been read of each partition.
+    pub clocks: Vec<(Partition, ClockState)>,
+    /// Ids of records that may come twice.
+    pub dedup: Vec<DedupState>,
+    /// Per shard, per world: what it knows beside its series.
+    pub shards: Vec<Vec<ShardState>>,
+    /// What the rules remember.
+    pub core: ByteBuf,
+}
+
+/// Why a snapshot cannot be gone on from. It is no error of the log's: the sources are read again
+/// from further back.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// It was made under other rules.
+    #[error("it was made under other rules than those that the log holds to be in force")]
+    Rules,
+    /// It was made of other sources.
+    #[error("it was made of other sources, or other scopes of them")]
+    Sources,
+    /// The log ends before it, or begins after it.
+    #[error("it stands at entry {wanted}, and the log has those from {first} to {end}")]
+    Log {
+        /// The log's first entry.
+        first: u64,
+        /// The one behind its last.
+        end: u64,
+        /// Entries before the cut.
+        wanted: u64,
+    },
+    /// It has read past a decision that the log holds and it does not know.
+    #[error(
+        "it is of an abandoned branch: it has read {partition} up to {read}, and the log decided \
+         otherwise at {decided}"
+    )]
+    Abandoned {
+        /// Where.
+        partition: Partition,
+        /// Up to which offset it has read.
+        read: Offset,
+        /// The offset of the decision.
+        decided: Offset,
+    },
+    /// Its head, or what it says of the log, cannot be read.
+    #[error("its head cannot be read: {0}")]
+    Head(#[from] rmp_serde::decode::Error),
+    /// A part of it is missing.
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    /// The rules' memory.
+    #[error(transparent)]
+    Core(#[from] RestoreError),
+    /// A series.
+    #[error(transparent)]
+    Series(#[from] AdoptError),
+}
+
+impl SnapshotError {
+    /// Whether it says that the snapshot is whole, and only does not fit.
+    pub fn is_no_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Rules | Self::Sources | Self::Log { .. } | Self::Abandoned { .. }
+        )
+    }
+}
+
+/// Which shard a block of series is of.
+#[derive(Debug, Serialize, Deserialize)]
+struct BlockHead {
+    shard: usize,
+    world: Option<foghorn_eval::scope::World>,
+}
+
+/// What a snapshot must know of its sources: their names and what they say of scopes.
+pub fn names_of(sources: &[SourceConfig]) -> Vec<String> {
+    let scoped = sources.iter().map(|source| (source, scope_of(source)));
+    scoped
+        .map(|(source, scope)| format!("{}: {scope:?}", source.name))
+        .collect()
+}
+
+impl Head {
+    /// As bytes.
+    pub fn pack(&self) -> Vec<u8> {
+        // A vector takes whatever is written, and every key is a text.
+        rmp_serde::to_vec_named(self).unwrap_or_default()
+    }
+
+    /// From bytes.
+    ///
+    /// # Errors
+    /// They are not a head's.
+    pub fn unpack(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        Ok(rmp_serde::from_slice(bytes)?)
+    }
+
+    /// Whether it may be gone on from: under these sources, with a log that says `later` after the cut,
+    /// and all in all `history`.
+    ///
+    /// # Errors
+    /// It may not, and why.
+    pub fn check(
+        &self,
+        sources: &[String],
+        later: &[Entry],
+        history: &History,
+    ) -> Result<(), SnapshotError> {
+        if self.sources != sources {
+            return Err(SnapshotError::Sources);
+        }
+        if history.files.as_ref() != Some(&self.files) {
+            return Err(SnapshotError::Rules);
+        }
+        let read: BTreeMap<_, _> = self.clocks.iter().copied().collect();
+        for entry in later {
+            let decided = match entry {
+                Entry::Pin(pin) | Entry::Join { pin, .. } => vec![(pin.partition, pin.offset)],
+                Entry::Lowered {
+                    partition, offset, ..
+                }
+                | Entry::Arrival {
+                    partition, offset, ..
+                } => vec![(*partition, *offset)],
+                Entry::TurnedAway { decisions } => {
+                    let decisions = decisions.iter();
+                    decisions.map(|it| (it.partition, it.offset)).collect()
+                }
+                _ => continue,
+            };
+            for (partition, decided) in decided {
+                let clock = read.get(&partition);
+                if let Some(clock) = clock.filter(|clock| decided < clock.next_offset) {
+                    return Err(SnapshotError::Abandoned {
+                        partition,
+                        read: clock.next_offset,
+                        decided,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What had been read of a partition.
+    pub fn clock(&self, partition: Partition) -> Option<ClockState> {
+        let mut clocks = self.clocks.iter();
+        clocks.find(|(of, _)| *of == partition).map(|(_, at)| *at)
+    }
+}
+
+/// A block of series of a shard, as bytes.
+pub fn pack_block(shard: usize, block: &Block) -> Vec<u8> {
+    let head = BlockHead {
+        shard,
+        world: block.world.clone(),
+    };
+    let head = rmp_serde::to_vec(&head).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(head.len() + block.bytes.len() + 4);
+    bytes.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&head);
+    bytes.extend_from_slice(&block.bytes);
+    bytes
+}
+
+/// Builds what goes on from a snapshot: feed it blocks, then take the shards.
+pub struct Restore {
+    core: Core,
+    shards: Vec<Shard>,
+    /// Per shard of the snapshot and world: the ranks of its partitions in each new shard.
+    ranks: BTreeMap<(usize, Option<foghorn_eval::scope::World>), Vec<Ranks>>,
+    series: usize,
+}
+
+impl Restore {
+    /// Begins with a head that was [checked](Head::check), and a core that has seen nothing.
+    ///
+    /// # Errors
+    /// The head does not fit these rules.
+    pub fn begin(head: &Head, mut core: Core, shards: usize) -> Result<Self, SnapshotError> {
+        core.restore(&head.core)?;
+        let shards = (0..shards).map(|_| Shard::new(Arc::clone(core.catalog())));
+        let mut shards: Vec<_> = shards.collect();
+        let mut ranks = BTreeMap::new();
+        for (from, states) in head.shards.iter().enumerate() {
+            for state in states {
+                let ranked = shards.iter_mut().map(|shard| shard.learn(state));
+                ranks.insert((from, state.world.clone()), ranked.collect());
+            }
+        }
+        Ok(Self {
+            core,
+            shards,
+            ranks,
+            series: 0,
+        })
+    }
+
+    /// Takes in a block that [`pack_block`] made.
+    ///
+    /// # Errors
+    /// It is not one of this snapshot's.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let torn = || SnapshotError::Missing("whole block of series");
+        let (len, rest) = bytes.split_first_chunk().ok_or_else(torn)?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let (head, series) = rest.split_at_checked(len).ok_or_else(torn)?;
+        let BlockHead { shard, world } = rmp_serde::from_slice(head)?;
+        let key = (shard, world);
+        let ranks = self.ranks.get(&key);
+        let ranks = ranks.ok_or(SnapshotError::Missing("such shard"))?;
+        let world = key.1.as_ref();
+        for image in unpack(series) {
+            let image = image?;
+            let owner = (image.fingerprint().0 % self.shards.len() as u128) as usize;
+            self.shards[owner].adopt(world, image, &ranks[owner])?;
+            self.series += 1;
+        }
+        Ok(())
+    }
+
+    /// The core and the shards, and how many series they hold.
+    pub fn finish(self) -> (Core, Vec<Shard>, usize) {
+        (self.core, self.shards, self.series)
+    }
+}
