@@ -8,6 +8,8 @@
     reason = "the helpers of a test fail by panicking, like the test, and then say what they saw"
 )]
 
+#[path = "e2e/access.rs"]
+mod access;
 #[path = "e2e/alertmanagers.rs"]
 mod alertmanagers;
 #[path = "e2e/bounds.rs"]

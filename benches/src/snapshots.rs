@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
 use foghorn_engine::RuleFile;
+use foghorn_engine::core::Core;
 use foghorn_ingest::{Raw, SourceConfig};
 use foghorn_model::{Offset, Partition, Timestamp};
-use foghorn_runtime::snapshot::Head;
+use foghorn_runtime::snapshot::{Head, Restore};
 use foghorn_runtime::{Layout, Pipeline};
 use foghorn_store::{PartKind, Snapshots};
 use foghorn_wire::Format;
@@ -164,6 +165,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     ));
 
     let files = [bench.rules.clone()];
+    let alerts = bench.pipeline.brain().core().active().count();
     let (head, cut) = timed(|| bench.pipeline.cut(&files));
     let head = head.ok_or("there is something left to decide")?;
     let mut pieces = Waits::default();
@@ -176,7 +178,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let most = ms(cut).max(pieces.most());
     say(&format!(
-        "while one is taken: a batch of {BATCH} {}; a tick {:.0} ms; the cut {:.1} ms, a piece {}: {} (at most {MOST_MS:.0})",
+        "while one is taken: a batch of {BATCH} {}; a tick {:.0} ms; the cut {:.1} ms ({alerts} alerts), a piece {}: {} (at most {MOST_MS:.0})",
         batches.told(),
         ticks.most(),
         ms(cut),
@@ -205,24 +207,25 @@ fn file_and_back(
         Ok(writer.finish()?.0)
     });
     let path = store.newest_first()?.remove(0);
-    let mut again = pipeline(rules)?;
-    let (restored, reading) = timed(|| -> Result<(), Failure> {
-        let (mut head, mut blocks) = (None, Vec::new());
+    let catalog = catalog(rules)?;
+    let (restored, reading) = timed(|| -> Result<usize, Failure> {
+        let mut begun = None;
         Snapshots::read(&path, &mut |kind, part| {
-            match kind {
-                PartKind::Head => {
-                    head = Some(Head::unpack(&part).map_err(|error| error.to_string())?)
-                }
-                _ => blocks.push(part),
-            }
-            Ok(())
+            let taken = match (kind, &mut begun) {
+                (PartKind::Series, Some(restore)) => Restore::take(restore, &part),
+                _ => Head::unpack(&part).and_then(|head| {
+                    let core = Core::new(Arc::clone(&catalog), Vec::new());
+                    begun = Some(Restore::begin(&head, core, 1)?);
+                    Ok(())
+                }),
+            };
+            taken.map_err(|error| error.to_string())
         })?;
-        let head = head.ok_or("no head")?;
-        again.restore(&head, blocks, Vec::new())?;
-        Ok(())
+        let (_, shards, series) = begun.ok_or("no head")?.finish();
+        drop(shards);
+        Ok(series)
     });
-    restored?;
-    let series = again.shard_stats().series as u64;
+    let series = restored? as u64;
     if series != args.series {
         return Err(format!("{series} series came back of {}", args.series).into());
     }

@@ -1,5 +1,7 @@
 //! Telemetry of a small shop, on its way into topics; and what stands in topics.
 
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use foghorn_kafka::{Admin, Outgoing, OwnedRecord, Producer, RdAdmin, RdProducer};
@@ -7,6 +9,15 @@ use foghorn_model::{Labels, Timestamp};
 use foghorn_runtime::clock::wall;
 use foghorn_testkit::broker::Broker;
 use foghorn_wire::encode::{MetricKind, OtlpMetrics, Point, RemoteWrite, json_log};
+
+/// Wall time, but another millisecond at each call: of two samples of one instant one counts.
+pub(crate) fn instant() -> Timestamp {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let now = wall().ms();
+    let next = |last: i64| now.max(last + 1);
+    let last = LAST.fetch_update(Relaxed, Relaxed, |last| Some(next(last)));
+    Timestamp(next(last.unwrap()))
+}
 
 /// An OTLP request with one gauge of one service.
 pub(crate) fn gauge(name: &str, service: &str, at: Timestamp, value: f64) -> Vec<u8> {

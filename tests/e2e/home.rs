@@ -34,11 +34,13 @@ pub(crate) fn not_proven(why: &str) {
 
 /// Every home has these; a test adds its own.
 const COMMON: &str = "
-http: {listen: '127.0.0.1:0'}
 rules: {files: [rules.yaml]}
 state_dir: state
 receivers: {allowed_lateness: 500ms}
 ";
+
+/// Those that say nothing of their own door have this one.
+const DOOR: &str = "http: {listen: '127.0.0.1:0'}\n";
 
 /// See the module's text. Ends the process when dropped.
 pub(crate) struct Home {
@@ -63,7 +65,9 @@ impl Home {
             running: None,
             said: Arc::default(),
         };
-        home.write("foghorn.yaml", &format!("{COMMON}{config}"));
+        let has_door = config.lines().any(|line| line.starts_with("http:"));
+        let door = if has_door { "" } else { DOOR };
+        home.write("foghorn.yaml", &format!("{COMMON}{door}{config}"));
         home.write("rules.yaml", rules);
         home
     }

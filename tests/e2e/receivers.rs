@@ -3,7 +3,7 @@
 use foghorn_runtime::clock::wall;
 use foghorn_wire::encode::{LogLine, OtlpLogs};
 
-use crate::feed::{deploy, gauge, remote_write};
+use crate::feed::{deploy, gauge, instant, remote_write};
 use crate::home::{Home, assert_consistent, member, until};
 
 const CONFIG: &str = "
@@ -110,7 +110,7 @@ groups:
     home.start();
     let (began, sent) = (wall(), 12);
     for n in 0..sent {
-        let body = gauge("error_ratio", "payments", wall(), 1.0);
+        let body = gauge("error_ratio", "payments", instant(), 1.0);
         post(&home, "/v1/metrics", &[PROTOBUF], &body);
         if n % 4 == 3 {
             // Before any tick can have closed over the last of them.

@@ -3,13 +3,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering::Relaxed;
 
-use foghorn_model::Timestamp;
-use foghorn_runtime::clock::wall;
-
-use crate::feed::gauge;
+use crate::feed::{gauge, instant};
 use crate::home::{Home, until};
 
 const RULES: &str = r"
@@ -40,13 +35,8 @@ time: {{idle_timeout: 1s}}
 }
 
 fn post(home: &Home, count: usize) {
-    // Of two samples of one instant one counts.
-    static LAST: AtomicI64 = AtomicI64::new(0);
     for _ in 0..count {
-        let now = wall().ms();
-        let last = LAST.fetch_update(Relaxed, Relaxed, |last| Some(now.max(last + 1)));
-        let at = Timestamp(now.max(last.unwrap() + 1));
-        let body = gauge("error_ratio", "payments", at, 1.0);
+        let body = gauge("error_ratio", "payments", instant(), 1.0);
         let headers = ["Content-Type: application/x-protobuf"];
         let answer = home.ask("POST /v1/metrics", &headers, &body);
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -287,15 +287,13 @@ impl Series {
             extra.late.retain(|late| late.point.t > horizon.ms());
         }
         if self.stale && gone > 0 {
-            self.look_for_markers();
+            let mut points = Vec::new();
+            self.stale = self
+                .window
+                .all(&mut points)
+                .iter()
+                .any(|p| foghorn_model::is_stale(p.v));
         }
-    }
-
-    /// Finds out whether a staleness marker is in the window.
-    pub(crate) fn look_for_markers(&mut self) {
-        let mut points = Vec::new();
-        let points = self.window.all(&mut points);
-        self.stale = points.iter().any(|p| foghorn_model::is_stale(p.v));
     }
 
     /// Drops all but the newest sample: nobody reads it any more.

@@ -13,6 +13,7 @@ mod rule_files;
 mod run;
 mod sample;
 mod test;
+mod web;
 
 use std::process::ExitCode;
 

@@ -15,7 +15,8 @@ use foghorn_engine::{Brain, Command, Query, View};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::shard::Shard;
 use foghorn_http::{
-    Answers, Api, Commands, Declined, HttpConfig, Late, Queries, Readiness, ReloadError, Server,
+    Access, Answers, Api, Commands, Declined, HttpConfig, Late, Queries, Readiness, ReloadError,
+    Server,
 };
 use foghorn_ingest::SourceConfig;
 use foghorn_kafka::Properties;
@@ -248,7 +249,9 @@ impl Running {
                 clock::wall,
             )
         };
-        let serving = Serving::open(config.http, api, runtime)?;
+        let access =
+            crate::web::access(&config.http, |file| beside(&reloader.path, file), runtime)?;
+        let serving = Serving::open(config.http, api, access, runtime)?;
         info!(address = %serving.address, "listening");
         Ok(Self {
             live,
@@ -444,9 +447,10 @@ impl Serving {
     fn open(
         config: HttpConfig,
         api: Api,
+        access: Arc<Access>,
         runtime: &tokio::runtime::Runtime,
     ) -> anyhow::Result<Self> {
-        let server = runtime.block_on(Server::bind(config, api))?;
+        let server = runtime.block_on(Server::bind(config, api, access))?;
         let address = server.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         runtime.spawn(async move {
@@ -484,9 +488,11 @@ pub(crate) fn api_of_view(listen: &str, view: &Arc<View>) -> anyhow::Result<View
     api.readiness.set_ready();
     let config = HttpConfig {
         listen: listen.to_owned(),
+        // A scripted outage is nobody's secret.
+        allow_unauthenticated: true,
         ..HttpConfig::default()
     };
-    let serving = Serving::open(config, api, &runtime)?;
+    let serving = Serving::open(config, api, Arc::new(Access::open()), &runtime)?;
     Ok(ViewApi { runtime, serving })
 }
 

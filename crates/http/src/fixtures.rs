@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::access::Access;
 use crate::config::HttpConfig;
 use crate::hooks::Api;
 use crate::server::Server;
@@ -82,7 +83,9 @@ impl Door {
             listen: "127.0.0.1:0".to_owned(),
             ..config
         };
-        let server = Server::bind(config, api).await.unwrap();
+        let server = Server::bind(config, api, Arc::new(Access::open()))
+            .await
+            .unwrap();
         let address = server.local_addr().unwrap();
         let serving =
             tokio::spawn(async move { server.serve(std::future::pending()).await.unwrap() });

@@ -4,8 +4,10 @@
 //! the engine through its `View`, and hands everything that comes in to hooks ([`Intake`],
 //! [`Commands`], a reload). Knows no Kafka, no disk, no clock of its own.
 
+mod access;
 mod body;
 mod config;
+mod door;
 mod hooks;
 mod incidents;
 mod meter;
@@ -22,6 +24,10 @@ mod server;
 #[cfg(test)]
 mod fixtures;
 
+pub use access::{
+    Access, AccessError, ClientAuth, HttpServerConfig, ReadFile, Role, TlsConfig, TlsVersion,
+    WebConfig,
+};
 pub use config::{HttpConfig, HttpError};
 pub use hooks::{
     Accepted, Alive, Answers, Api, Commands, Declined, Intake, Late, Queries, Reload, ReloadError,

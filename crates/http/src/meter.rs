@@ -8,6 +8,8 @@ use prometheus::{IntCounterVec, Opts, Registry};
 pub(crate) struct Meter {
     requests: IntCounterVec,
     bytes: IntCounterVec,
+    denied: IntCounterVec,
+    dropped: IntCounterVec,
 }
 
 impl Meter {
@@ -26,9 +28,38 @@ impl Meter {
             ),
             &["format"],
         )?;
+        let denied = IntCounterVec::new(
+            Opts::new(
+                "foghorn_http_requests_denied_total",
+                "Requests of somebody who did not say who they are, or may not do that.",
+            ),
+            &["reason"],
+        )?;
+        let dropped = IntCounterVec::new(
+            Opts::new(
+                "foghorn_http_connections_dropped_total",
+                "Connections that were closed before they came to an end, by reason.",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(denied.clone()))?;
+        registry.register(Box::new(dropped.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(bytes.clone()))?;
-        Ok(Self { requests, bytes })
+        Ok(Self {
+            requests,
+            bytes,
+            denied,
+            dropped,
+        })
+    }
+
+    pub(crate) fn denied(&self, reason: &str) {
+        self.denied.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn dropped(&self, reason: &str) {
+        self.dropped.with_label_values(&[reason]).inc();
     }
 
     pub(crate) fn outcome(&self, format: Format, outcome: &str) {

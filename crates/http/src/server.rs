@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::{Method, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -15,8 +15,10 @@ use foghorn_model::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::access::{Access, Role};
 use crate::body::text;
 use crate::config::{HttpConfig, HttpError};
+use crate::door::Door;
 use crate::hooks::Api;
 use crate::meter::Meter;
 use crate::reply::failure;
@@ -38,13 +40,22 @@ pub(crate) struct Shared {
 /// Queries at once.
 const QUESTIONS: usize = 4;
 
-/// All paths, to serve as one likes. Registers its metrics in the API's registry, so once only.
+/// All paths, to serve as one likes, for whom `access` lets in. Registers its metrics in the API's registry, so once only.
 ///
 /// # Errors
 /// Its metrics are registered already.
-pub fn router(api: Api, config: HttpConfig) -> Result<Router, HttpError> {
+pub fn router(api: Api, config: HttpConfig, access: Arc<Access>) -> Result<Router, HttpError> {
+    let meter = Meter::register(&api.registry)?;
+    Ok(build(meter, api, config, access))
+}
+
+fn build(meter: Meter, api: Api, config: HttpConfig, access: Arc<Access>) -> Router {
+    let guard = Guard {
+        access,
+        meter: meter.clone(),
+    };
     let shared = Arc::new(Shared {
-        meter: Meter::register(&api.registry)?,
+        meter,
         receives: Arc::new(Semaphore::new(config.max_concurrent_receives)),
         questions: Semaphore::new(QUESTIONS),
         started: (api.now)(),
@@ -56,7 +67,7 @@ pub fn router(api: Api, config: HttpConfig) -> Result<Router, HttpError> {
     let series = get(prometheus_query::series).post(prometheus_query::series);
     let labels = get(prometheus_query::labels).post(prometheus_query::labels);
     let exemplars = get(prometheus_status::exemplars).post(prometheus_status::exemplars);
-    Ok(Router::new()
+    Router::new()
         .route("/metrics", get(operate::metrics))
         .route("/-/healthy", get(operate::healthy))
         .route("/livez", get(operate::healthy))
@@ -101,36 +112,54 @@ pub fn router(api: Api, config: HttpConfig) -> Result<Router, HttpError> {
         .route("/api/v2/alerts", post(receive::alerts))
         .fallback(nothing)
         .layer(middleware::from_fn(same_site))
-        .with_state(shared))
+        .layer(middleware::from_fn_with_state(guard, known))
+        .with_state(shared)
 }
 
 /// The door, open on an address.
 pub struct Server {
     listener: TcpListener,
     router: Router,
+    door: Door,
 }
 
 impl Server {
     /// Takes the address; nothing is answered before [`Self::serve`].
     ///
     /// # Errors
-    /// The address cannot be had, or the metrics are registered already.
-    pub async fn bind(config: HttpConfig, api: Api) -> Result<Self, HttpError> {
+    /// The address cannot be had, it is open to other machines and nobody is asked who they are, or the
+    /// metrics are registered already.
+    pub async fn bind(
+        config: HttpConfig,
+        api: Api,
+        access: Arc<Access>,
+    ) -> Result<Self, HttpError> {
         let listen = config.listen.clone();
         let listener = TcpListener::bind(&listen).await;
-        let listener = listener.map_err(|source| HttpError::Listen { listen, source })?;
-        if listener
-            .local_addr()
-            .is_ok_and(|address| !address.ip().is_loopback())
-        {
+        let listener = listener.map_err(|source| HttpError::Listen {
+            listen: listen.clone(),
+            source,
+        })?;
+        let address = listener.local_addr().map_err(HttpError::Serve)?;
+        if !address.ip().is_loopback() && access.is_open() {
+            if !config.allow_unauthenticated {
+                return Err(HttpError::Open { listen });
+            }
             tracing::warn!(
-                listen = %config.listen,
-                "open to other machines, and there is no authentication: put a proxy in front"
+                listen,
+                "open to other machines, and nobody is asked who they are"
             );
         }
+        let meter = Meter::register(&api.registry)?;
+        let door = Door {
+            access: Arc::clone(&access),
+            meter: meter.clone(),
+            connections: Arc::new(Semaphore::new(config.max_connections)),
+        };
         Ok(Self {
             listener,
-            router: router(api, config)?,
+            router: build(meter, api, config, access),
+            door,
         })
     }
 
@@ -150,10 +179,84 @@ impl Server {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), HttpError> {
-        axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(shutdown)
+        self.door
+            .serve(self.listener, self.router, shutdown)
             .await
             .map_err(HttpError::Serve)
+    }
+}
+
+/// Asks who is there.
+#[derive(Clone)]
+struct Guard {
+    access: Arc<Access>,
+    meter: Meter,
+}
+
+/// What probes ask for, who cannot say who they are: it tells nothing.
+const FOR_ALL: [&str; 4] = ["/-/healthy", "/livez", "/-/ready", "/readyz"];
+/// What is asked for by POST, too, and changes nothing.
+const QUESTIONS_BY_POST: [&str; 5] = [
+    "/api/v1/query",
+    "/api/v1/query_range",
+    "/api/v1/series",
+    "/api/v1/labels",
+    "/api/v1/query_exemplars",
+];
+
+/// Lets in who may do what they ask for.
+async fn known(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let reads = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
+    let needs = if reads || QUESTIONS_BY_POST.contains(&path) {
+        Role::ReadOnly
+    } else {
+        Role::Operator
+    };
+    let mut response = if FOR_ALL.contains(&path) && reads {
+        next.run(request).await
+    } else {
+        match guard.role(request.headers()).await {
+            None => {
+                guard.meter.denied("unauthenticated");
+                let mut response = failure(
+                    StatusCode::UNAUTHORIZED,
+                    "unauthorized",
+                    "say who you are: basic or bearer authentication",
+                );
+                let realm = HeaderValue::from_static("Basic realm=\"foghorn\", charset=\"UTF-8\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, realm);
+                response
+            }
+            Some(role) if role < needs => {
+                guard.meter.denied("forbidden");
+                failure(
+                    StatusCode::FORBIDDEN,
+                    "forbidden",
+                    "whoever may only look may not do this",
+                )
+            }
+            Some(_) => next.run(request).await,
+        }
+    };
+    guard.access.add_headers(response.headers_mut());
+    response
+}
+
+impl Guard {
+    async fn role(&self, headers: &HeaderMap) -> Option<Role> {
+        let shown = headers.get(AUTHORIZATION);
+        let shown = shown.and_then(|value| value.to_str().ok());
+        if !Access::is_slow(shown) {
+            return self.access.role(shown);
+        }
+        let (access, shown) = (Arc::clone(&self.access), shown.map(str::to_owned));
+        // A hash takes long on purpose: others are not to wait for it.
+        let role = tokio::task::spawn_blocking(move || access.role(shown.as_deref()));
+        role.await.ok().flatten()
     }
 }
 

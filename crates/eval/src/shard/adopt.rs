@@ -22,6 +22,7 @@ pub struct Image {
     home: PartitionRank,
     recorder: Option<u32>,
     read: Option<u32>,
+    stale: bool,
     more: Option<More>,
 }
 
@@ -106,6 +107,8 @@ impl Shard {
             if shard.closed.len() == state.closed.len() {
                 shard.closed.clone_from(&state.closed);
             }
+            // Of several shards' series each gets its share.
+            shard.reserve(state.series);
             if let (Some(heard), Some(other)) = (&mut shard.heard, &state.heard) {
                 heard.merge(other);
             }
@@ -115,6 +118,17 @@ impl Shard {
             Some(world) => self.in_world(world, learn),
         }
         Ranks(ranks)
+    }
+
+    /// Room for so many series, if there were none yet: growing tables look at every series again.
+    fn reserve(&mut self, series: usize) {
+        let known = &self.series;
+        let hash = |slot: &u32| {
+            let series = known[*slot as usize].as_ref();
+            series.map_or(0, |series| super::hash_of(series.labels.fingerprint()))
+        };
+        self.by_identity.reserve(series, hash);
+        self.series.reserve(series);
     }
 
     /// Takes in a series of the world.
@@ -202,7 +216,7 @@ impl Shard {
                 .collect();
             series.slim();
         }
-        series.look_for_markers();
+        series.stale = image.stale;
         Ok(())
     }
 }

@@ -23,6 +23,8 @@ pub struct ShardState {
     /// Per group: its last closed tick.
     pub(super) closed: Vec<Timestamp>,
     pub(super) heard: Option<Heard>,
+    /// How many series there are.
+    pub(super) series: usize,
 }
 
 /// Bytes of the length before each packed series.
@@ -64,6 +66,8 @@ pub(super) struct Packed<'a> {
     recorder: Option<u32>,
     /// The log read of records.
     read: Option<u32>,
+    /// Whether a staleness marker is in the window.
+    stale: bool,
     /// What few series have.
     more: Option<More>,
 }
@@ -111,6 +115,7 @@ impl Capture {
             home: series.home,
             recorder: series.recorder().map(|group| group as u32),
             read,
+            stale: series.stale,
             more: More::of(series),
         };
         let start = self.bytes.len();
@@ -156,6 +161,7 @@ impl Shard {
             partitions: self.partitions.iter().filter_map(known).collect(),
             closed: self.closed.clone(),
             heard: self.heard.clone(),
+            series: self.stats.series,
         }
     }
 
