@@ -167,7 +167,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let files = [bench.rules.clone()];
     let alerts = bench.pipeline.brain().core().active().count();
     let (head, cut) = timed(|| bench.pipeline.cut(&files));
-    let head = head.ok_or("there is something left to decide")?;
+    let (head, core) = head.ok_or("there is something left to decide")?;
     let mut pieces = Waits::default();
     let mut blocks = Vec::new();
     let (batches, ticks) = bench.round(|pipeline| {
@@ -185,7 +185,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         pieces.told(),
         if most <= MOST_MS { "PASS" } else { "over" }
     ));
-    file_and_back(args, &bench.rules, &head, &blocks)
+    file_and_back(args, &bench.rules, &head.with_core(&core), &blocks)
 }
 
 /// Writes what was captured, and goes on from it.

@@ -20,7 +20,7 @@ use foghorn_eval::intake::Said;
 use foghorn_eval::shard::Shard;
 use foghorn_model::{AlertId, Incident, Offset, Partition, Timestamp};
 
-use crate::core::{Closed, Core, Recorded};
+use crate::core::{Closed, Core, CoreSnapshot, Recorded};
 use crate::entry::{Command, Entry, GroupKey, Pin, RuleFile};
 use crate::history::History;
 use crate::query::{Answer, Query, QueryError};
@@ -139,9 +139,9 @@ impl Brain {
         }
     }
 
-    /// All that the rules remember, in bytes; `None` where something that was decided is still to be
+    /// All that the rules remember; `None` where something that was decided is still to be
     /// written down, or the log is not caught up with. What correlation remembers is in the log.
-    pub fn snapshot(&mut self) -> Option<Vec<u8>> {
+    pub fn snapshot(&mut self) -> Option<CoreSnapshot> {
         let groups = 0..self.core.catalog().rules.groups.len();
         let behind = groups.into_iter().any(|group| self.core.is_replayed(group));
         let whole = self.pins.is_empty() && self.left.is_empty() && !behind;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use foghorn_emit::{RecordedSample, RecordedSink};
+use foghorn_engine::core::CoreSnapshot;
 use foghorn_engine::sequencer::PartitionState;
 use foghorn_engine::{Brain, Command, Entry, LogState, Pin, Recorded, RuleFile, Sources};
 use foghorn_eval::catalog::Catalog;
@@ -16,6 +17,7 @@ use foghorn_eval::shard::{Progress, Shard};
 use foghorn_ingest::{DedupState, Feeder};
 use foghorn_model::{Incident, Offset, Partition, Timestamp};
 use foghorn_store::{Outbox, SignalLog};
+use serde_bytes::ByteBuf;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -175,7 +177,7 @@ impl BrainLoop {
     }
 
     /// A cut through everything but the log, where one is due and nothing is still to be decided.
-    fn cut(&mut self, workers: &mut [Held<'_>], now: Timestamp) -> Option<Head> {
+    fn cut(&mut self, workers: &mut [Held<'_>], now: Timestamp) -> Option<(Head, CoreSnapshot)> {
         let interval_ms = self.snapshot_interval_ms?;
         if now < self.next_cut || self.cuts.writing.is_busy() {
             return None;
@@ -203,11 +205,11 @@ impl BrainLoop {
             clocks: clocks.into_iter().collect(),
             dedup: dedup.into_values().collect(),
             shards: shards.collect(),
-            core: core.into(),
+            core: ByteBuf::new(),
         };
         self.next_cut = now + interval_ms;
         self.cut_took = began.elapsed();
-        Some(head)
+        Some((head, core))
     }
 
     /// What the log comes to at its end; it goes on in a new file, so that what came before can be
@@ -385,10 +387,10 @@ impl BrainLoop {
             .store(self.next_tick().ms(), Ordering::Release);
         drop(workers);
         self.write(&entries)?;
-        if let Some(head) = cut {
+        if let Some((head, core)) = cut {
             // The log that it stands on is durable, and folded.
             let state = self.log_state();
-            self.cuts.send(Cut { state, head });
+            self.cuts.send(Cut { state, head, core });
         }
         self.send_on(recorded);
         for done in waiting {

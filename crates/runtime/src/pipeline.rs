@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_correlate::Correlator;
-use foghorn_engine::core::Core;
+use foghorn_engine::core::{Core, CoreSnapshot};
 use foghorn_engine::sequencer::{PartitionState, Patience};
 use foghorn_engine::{
     Advance, Answer, Brain, Entry, History, LogState, Pin, Query, QueryError, RuleFile, Sources,
@@ -20,6 +20,7 @@ use foghorn_eval::intake::{Intake, IntakeStats, Said};
 use foghorn_eval::shard::{Progress, Shard, ShardStats};
 use foghorn_ingest::{Feeder, Raw, SourceConfig};
 use foghorn_model::{Incident, Offset, Partition, Refusal, Timestamp};
+use serde_bytes::ByteBuf;
 
 use crate::scoping::ScopeTimes;
 use crate::snapshot::{Head, Restore, SnapshotError, names_of, pack_block};
@@ -115,22 +116,24 @@ impl Pipeline {
     }
 
     /// A cut through everything that it remembers, to be made right after a [`Pipeline::step`]; the
-    /// series are then given by [`Pipeline::capture`]. `None` where something is still to be decided.
-    pub fn cut(&mut self, files: &[RuleFile]) -> Option<Head> {
+    /// series are then given by [`Pipeline::capture`]; what the rules remember is still to be packed
+    /// ([`Head::with_core`]). `None` where something is still to be decided.
+    pub fn cut(&mut self, files: &[RuleFile]) -> Option<(Head, CoreSnapshot)> {
         self.settle();
         if !self.said.is_empty() {
             return None;
         }
         let core = self.brain.snapshot()?;
         let intakes = self.intakes.iter();
-        Some(Head {
+        let head = Head {
             files: files.to_vec(),
             sources: self.names.clone(),
             clocks: intakes.flat_map(Intake::clocks).collect(),
             dedup: self.feeders.iter().flat_map(Feeder::dedup_state).collect(),
             shards: self.shards.iter_mut().map(Shard::cut).collect(),
-            core: core.into(),
-        })
+            core: ByteBuf::new(),
+        };
+        Some((head, core))
     }
 
     /// Some more series of the cut, about `most` bytes of them; `None` when that were all.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foghorn_engine::core::{Core, RestoreError};
+use foghorn_engine::core::{Core, CoreSnapshot, RestoreError};
 use foghorn_engine::{Entry, History, RuleFile};
 use foghorn_eval::clock::ClockState;
 use foghorn_eval::shard::{AdoptError, Block, Ranks, Shard, ShardState, unpack};
@@ -32,7 +32,7 @@ pub struct Head {
     pub dedup: Vec<DedupState>,
     /// Per shard, per world: what it knows beside its series.
     pub shards: Vec<Vec<ShardState>>,
-    /// What the rules remember.
+    /// What the rules remember, packed: see [`CoreSnapshot::pack`].
     pub core: ByteBuf,
 }
 
@@ -109,6 +109,15 @@ pub fn names_of(sources: &[SourceConfig]) -> Vec<String> {
 }
 
 impl Head {
+    /// With what the rules remember, packed: that takes a while, and nobody needs to wait for it.
+    #[must_use]
+    pub fn with_core(self, core: &CoreSnapshot) -> Self {
+        Self {
+            core: core.pack().into(),
+            ..self
+        }
+    }
+
     /// As bytes.
     pub fn pack(&self) -> Vec<u8> {
         // A vector takes whatever is written, and every key is a text.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use foghorn_engine::core::Core;
+use foghorn_engine::core::{Core, CoreSnapshot};
 use foghorn_engine::{Entry, History, LogState};
 use foghorn_eval::shard::Shard;
 use foghorn_store::{PartKind, Snapshots, StoreError};
@@ -26,6 +26,8 @@ const BLOCK: usize = 1 << 20;
 pub(crate) struct Cut {
     pub(crate) state: LogState,
     pub(crate) head: Head,
+    /// What the rules remember, still to be packed.
+    pub(crate) core: CoreSnapshot,
 }
 
 /// How the last snapshot went, and how many did.
@@ -116,7 +118,8 @@ impl Snapshotter {
     pub(crate) fn run(self, now_ms: impl Fn() -> i64) {
         while let Ok(cut) = self.cuts.recv() {
             let began = Instant::now();
-            match self.write(&cut) {
+            let position = cut.state.position;
+            match self.write(cut) {
                 Ok(Some((bytes, series, oldest))) => {
                     let took = began.elapsed();
                     let mut last = lock(&self.writing.last);
@@ -130,7 +133,7 @@ impl Snapshotter {
                         failed: 0,
                     };
                     let ms = took.as_millis();
-                    info!(bytes, series, ms, position = cut.state.position, "snapshot");
+                    info!(bytes, series, ms, position, "snapshot");
                 }
                 Ok(None) => info!("a snapshot was given up: the rules have changed"),
                 Err(error) => {
@@ -147,11 +150,11 @@ impl Snapshotter {
 
     /// Bytes and series of what was written, and what the oldest that is kept needs of the log; `None`
     /// where it was given up.
-    fn write(&self, cut: &Cut) -> Result<Option<(u64, u64, Option<u64>)>, StoreError> {
+    fn write(&self, cut: Cut) -> Result<Option<(u64, u64, Option<u64>)>, StoreError> {
         let mut writer = self.store.begin(cut.state.position)?;
         let mut series = 0;
         writer.put(PartKind::Log, &cut.state.pack())?;
-        writer.put(PartKind::Head, &cut.head.pack())?;
+        writer.put(PartKind::Head, &cut.head.with_core(&cut.core).pack())?;
         for (shard, worker) in self.hub.workers.iter().enumerate() {
             loop {
                 let block = worker.lock().shard.capture(BLOCK);

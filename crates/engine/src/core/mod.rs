@@ -25,7 +25,7 @@ use foghorn_eval::intake::Said;
 use foghorn_model::{Labels, Signal, Timestamp};
 use foghorn_rules::plan::{Group, Rule, RuleKind};
 
-pub use self::snapshot::RestoreError;
+pub use self::snapshot::{CoreSnapshot, RestoreError};
 
 use self::scopes::Scope;
 use self::state::{GroupState, Memory};

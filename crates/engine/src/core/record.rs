@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 /// See the module's text.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Recording {
     /// What was recorded at the last tick, by the fingerprint of the element that it came from.
     #[serde(with = "pairs")]

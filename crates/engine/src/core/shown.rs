@@ -9,7 +9,7 @@ use foghorn_rules::plan::ALERT_SERIES;
 use serde::{Deserialize, Serialize};
 
 /// The series in which a rule's alerts showed at its last tick, in label order.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Shown(Vec<Labels>);
 
 impl Shown {

@@ -27,28 +27,14 @@ pub enum RestoreError {
     Series(#[from] AdoptError),
 }
 
-#[derive(Serialize)]
-struct CoreView<'a> {
-    groups: Vec<GroupView<'a>>,
-    scopes: Vec<Recorded>,
-}
-
-#[derive(Deserialize)]
-struct CoreImage {
+/// What a core remembers, apart from it: packing it can wait.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CoreSnapshot {
     groups: Vec<GroupImage>,
     scopes: Vec<Recorded>,
 }
 
-#[derive(Serialize)]
-struct GroupView<'a> {
-    key: &'a GroupKey,
-    next_tick: Timestamp,
-    closed: Option<Timestamp>,
-    plain: ScopeView<'a>,
-    scoped: Vec<(&'a Labels, ScopeView<'a>)>,
-}
-
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct GroupImage {
     key: GroupKey,
     next_tick: Timestamp,
@@ -57,14 +43,7 @@ struct GroupImage {
     scoped: Vec<(Labels, ScopeImage)>,
 }
 
-#[derive(Serialize)]
-struct ScopeView<'a> {
-    rules: &'a [RuleState],
-    replica: &'a str,
-    heard: Option<Timestamp>,
-}
-
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct ScopeImage {
     rules: Vec<RuleState>,
     replica: Arc<str>,
@@ -72,7 +51,7 @@ struct ScopeImage {
 }
 
 /// What rules recorded in a scope.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Recorded {
     scope: Labels,
     states: Vec<ShardState>,
@@ -95,17 +74,14 @@ impl Recorded {
 }
 
 impl Core {
-    /// All that it remembers, in bytes. It must not be catching up with a log.
-    pub fn snapshot(&mut self) -> Vec<u8> {
+    /// All that it remembers. It must not be catching up with a log.
+    pub fn snapshot(&mut self) -> CoreSnapshot {
         let scopes = self.scopes.iter_mut();
         let scopes = scopes.map(|(labels, scope)| Recorded::of(labels, &mut scope.recorded));
-        let scopes = scopes.collect();
-        let view = CoreView {
-            groups: self.groups.iter().map(view_of).collect(),
-            scopes,
-        };
-        // A vector takes whatever is written, and every key is a text.
-        rmp_serde::to_vec_named(&view).unwrap_or_default()
+        CoreSnapshot {
+            scopes: scopes.collect(),
+            groups: self.groups.iter().map(image_of).collect(),
+        }
     }
 
     /// Goes on from what another core remembered under the same rules.
@@ -113,7 +89,7 @@ impl Core {
     /// # Errors
     /// [`RestoreError`]: it is not to be used any more.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
-        let image: CoreImage = rmp_serde::from_slice(snapshot)?;
+        let image: CoreSnapshot = rmp_serde::from_slice(snapshot)?;
         let others = |what: &str| RestoreError::Rules(what.to_owned());
         if image.groups.len() != self.groups.len() {
             return Err(others("there are more groups, or fewer"));
@@ -153,28 +129,33 @@ impl Core {
     }
 }
 
-fn view_of(state: &GroupState) -> GroupView<'_> {
-    let view = |scope| {
-        let ScopeState {
-            rules,
-            replica,
-            heard,
-            ..
-        }: &ScopeState = scope;
-        ScopeView {
-            rules,
-            replica,
-            heard: *heard,
+impl CoreSnapshot {
+    /// As bytes.
+    pub fn pack(&self) -> Vec<u8> {
+        // A vector takes whatever is written, and every key is a text.
+        rmp_serde::to_vec_named(self).unwrap_or_default()
+    }
+}
+
+impl ScopeImage {
+    fn of(state: &ScopeState) -> Self {
+        Self {
+            rules: state.rules.clone(),
+            replica: Arc::clone(&state.replica),
+            heard: state.heard,
         }
-    };
+    }
+}
+
+fn image_of(state: &GroupState) -> GroupImage {
     let scoped = state.scoped.iter();
-    GroupView {
-        key: &state.key,
+    GroupImage {
+        key: state.key.clone(),
         next_tick: state.next_tick,
         closed: state.closed,
-        plain: view(&state.plain),
+        plain: ScopeImage::of(&state.plain),
         scoped: scoped
-            .map(|(labels, scope)| (labels, view(scope)))
+            .map(|(labels, scope)| (labels.clone(), ScopeImage::of(scope)))
             .collect(),
     }
 }

@@ -19,7 +19,7 @@ use crate::history::scope_of;
 use crate::matches::RuleMatches;
 
 /// What a rule remembers between ticks.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Memory {
     Record(Recording),
     Alert {
@@ -30,7 +30,7 @@ pub(super) enum Memory {
     Match(RuleMatches),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RuleState {
     pub(super) memory: Memory,
     /// Nothing is said for ticks at or before this one.

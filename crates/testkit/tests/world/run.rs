@@ -323,7 +323,8 @@ impl<'w> Run<'w> {
             return;
         }
         self.step();
-        if let Some(head) = self.pipeline.cut(&self.world.files) {
+        if let Some((head, core)) = self.pipeline.cut(&self.world.files) {
+            let head = head.with_core(&core);
             let reach_ms = self.world.catalog.longest_reach_ms();
             let sources = &self.world.sources;
             let lateness_ms = |of: Partition| sources[of.source as usize].allowed_lateness_ms();
