@@ -20,7 +20,7 @@ groups:
 ";
 
 /// A home over one topic of metrics, with an NDJSON sink and a topic of incidents.
-fn home(broker: &Broker, metrics: &str, incidents: &str) -> Home {
+fn home(broker: &Broker, metrics: &str, incidents: &str, snapshot_interval: &str) -> Home {
     let brokers = broker.bootstrap();
     let config = format!(
         "
@@ -35,6 +35,7 @@ sinks:
   - {{type: ndjson, name: lines, path: incidents.ndjson}}
   - {{type: kafka, name: bus, brokers: '{brokers}', topic: '{incidents}'}}
 time: {{idle_timeout: 1s}}
+snapshot_interval: {snapshot_interval}
 "
     );
     Home::new(&config, RULES)
@@ -53,10 +54,28 @@ fn events(feed: &Feed, topic: &str) -> Vec<Value> {
 
 #[test]
 fn a_killed_process_goes_on_with_the_same_alert_and_incident() {
+    check_kills("0s");
+}
+
+#[test]
+fn nor_does_anything_begin_anew_where_snapshots_are_made_all_the_time() {
+    let said = check_kills("100ms");
+    assert!(
+        said.iter()
+            .any(|line| line.contains("gone on from a snapshot"))
+    );
+    assert!(
+        !said.iter().any(|line| line.contains("not used")),
+        "{said:?}"
+    );
+}
+
+/// Kills a process at several moments; what all its lives said.
+fn check_kills(snapshot_interval: &str) -> Vec<String> {
     let broker = Broker::start();
     let (metrics, incidents) = (broker.topic("metrics", 2), broker.topic("incidents", 1));
     let mut feed = Feed::to(&broker);
-    let mut home = home(&broker, &metrics, &incidents);
+    let mut home = home(&broker, &metrics, &incidents, snapshot_interval);
     let metrics = (&*metrics, 2);
     home.start();
     let before = until("an incident", 30, || {
@@ -112,6 +131,7 @@ fn a_killed_process_goes_on_with_the_same_alert_and_incident() {
         let alerts = said.last().unwrap()["alerts"].as_array().unwrap();
         assert_eq!(alerts.len(), 2, "nothing was opened twice: {alerts:?}");
     }
+    home.all_said()
 }
 
 #[test]
@@ -119,7 +139,7 @@ fn sigterm_works_off_what_was_read_and_ends_well() {
     let broker = Broker::start();
     let (metrics, incidents) = (broker.topic("metrics", 2), broker.topic("incidents", 1));
     let mut feed = Feed::to(&broker);
-    let mut home = home(&broker, &metrics, &incidents);
+    let mut home = home(&broker, &metrics, &incidents, "0s");
     home.start();
     let fires = until("firing", 30, || {
         feed.gauge((&metrics, 2), "error_ratio", "payments", 0.2);
@@ -148,7 +168,7 @@ fn what_was_decided_and_not_yet_handed_on_is_said_after_the_crash() {
     let broker = Broker::start();
     let (metrics, incidents) = (broker.topic("metrics", 2), broker.topic("incidents", 1));
     let mut feed = Feed::to(&broker);
-    let mut home = home(&broker, &metrics, &incidents);
+    let mut home = home(&broker, &metrics, &incidents, "0s");
     let metrics = (&*metrics, 2);
     home.start();
     until("firing", 30, || {

@@ -146,6 +146,11 @@ impl Home {
         self.said.lock().unwrap()[since..].to_vec()
     }
 
+    /// What all processes said so far.
+    pub(crate) fn all_said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
     /// Whether the present process said something.
     pub(crate) fn has_said(&self, words: &str) -> bool {
         self.said().iter().any(|line| line.contains(words))
