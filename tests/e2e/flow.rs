@@ -80,7 +80,7 @@ sources:
 sinks:
   - {{type: ndjson, name: lines, path: incidents.ndjson}}
   - {{type: kafka, name: bus, brokers: '{brokers}', topic: '{incidents}'}}
-  - {{type: webhook, name: pager, url: 'http://{hook}/page'}}
+  - {{type: webhook, name: pager, url: 'http://{hook}/page', allow_networks: [127.0.0.0/8]}}
 time: {{idle_timeout: 1s}}
 workers: 2
 "

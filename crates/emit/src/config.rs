@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use foghorn_kafka::Properties;
+use ipnet::IpNet;
 use serde::Deserialize;
 use tokio::runtime::Handle;
 
@@ -86,6 +87,10 @@ pub struct WebhookConfig {
     /// An HTTP proxy. The environment's proxy settings are not used.
     #[serde(default)]
     pub proxy: Option<Secret>,
+    /// Networks (`10.0.0.0/8`) that may be reached though their addresses are not public. Where there is
+    /// a proxy, that decides.
+    #[serde(default)]
+    pub allow_networks: Vec<IpNet>,
 }
 
 /// Lines of JSON.

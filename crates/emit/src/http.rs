@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Proxy, Response, StatusCode, Url, redirect};
 
+use crate::guard::Guard;
 use crate::retry_after;
 use crate::secret::Secret;
 use crate::sink::DeliveryError;
@@ -16,11 +18,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So much of a refusal's body is shown.
 const SHOWN_BODY: usize = 256;
 
-/// A client that follows no redirect and heeds no proxy of the environment. Errors are in words.
+/// A client that follows no redirect and heeds no proxy of the environment; without a proxy it goes where
+/// the guard lets it. Errors are in words.
 pub(crate) fn client(
     headers: HeaderMap,
     timeout: Duration,
     proxy: Option<&Secret>,
+    guard: Option<Guard>,
 ) -> Result<Client, String> {
     let mut client = Client::builder()
         .default_headers(headers)
@@ -30,6 +34,9 @@ pub(crate) fn client(
         // A redirect could lead the secrets in the headers anywhere.
         .redirect(redirect::Policy::none())
         .no_proxy();
+    if let Some(guard) = guard.filter(|_| proxy.is_none()) {
+        client = client.dns_resolver(Arc::new(guard));
+    }
     if let Some(proxy) = proxy {
         client =
             client.proxy(Proxy::all(proxy.reveal()).map_err(|error| describe(error, "proxy"))?);

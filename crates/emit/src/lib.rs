@@ -13,6 +13,7 @@ mod courier;
 mod dead_letter;
 mod duration;
 mod emitter;
+mod guard;
 mod hmac;
 mod http;
 mod kafka;

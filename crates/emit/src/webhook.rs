@@ -8,6 +8,7 @@ use reqwest::{Client, Url};
 use tokio::runtime::Handle;
 
 use crate::config::WebhookConfig;
+use crate::guard::Guard;
 use crate::hmac::hmac_sha256_hex;
 use crate::http;
 use crate::secret::Secret;
@@ -31,16 +32,20 @@ impl WebhookSink {
     /// In words: a file cannot be read, or a setting makes no sense.
     pub fn new(config: &WebhookConfig, runtime: Handle) -> Result<Self, String> {
         let headers = http::headers(&config.headers, &config.header_files)?;
+        let (url, guard) = (url(config)?, Guard::new(&config.allow_networks));
+        if config.proxy.is_none() {
+            guard.check(&url)?;
+        }
         Ok(Self {
             name: config.name.clone(),
-            url: url(config)?,
+            url,
             external_url: config.external_url.clone(),
             key: config
                 .hmac_secret_file
                 .as_deref()
                 .map(Secret::read)
                 .transpose()?,
-            client: http::client(headers, config.timeout, config.proxy.as_ref())?,
+            client: http::client(headers, config.timeout, config.proxy.as_ref(), Some(guard))?,
             runtime,
         })
     }

@@ -47,7 +47,7 @@ impl HttpDoor {
             Some(auth) => Some((auth.username.clone(), Secret::read(&auth.password_file)?)),
             None => None,
         };
-        let client = http::client(headers, config.timeout, config.proxy.as_ref())?;
+        let client = http::client(headers, config.timeout, config.proxy.as_ref(), None)?;
         let endpoints = config.endpoints().map_err(|problem| problem.message)?;
         let door = |url| -> Box<dyn Door> {
             Box::new(Self {
