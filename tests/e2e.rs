@@ -22,6 +22,8 @@ mod crashes;
 mod feed;
 #[path = "e2e/flow.rs"]
 mod flow;
+#[path = "e2e/heartbeat.rs"]
+mod heartbeat;
 #[path = "e2e/home.rs"]
 mod home;
 #[path = "e2e/instances.rs"]

@@ -14,6 +14,7 @@ mod dead_letter;
 mod duration;
 mod emitter;
 mod guard;
+mod heartbeat;
 mod hmac;
 mod http;
 mod kafka;
@@ -39,6 +40,7 @@ pub use config::{
 };
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterSink};
 pub use emitter::{Emitter, SinkStatus};
+pub use heartbeat::{Heartbeat, HeartbeatConfig, Pulse};
 pub use kafka::KafkaSink;
 pub use metrics::SinkMetrics;
 pub use ndjson::NdjsonSink;

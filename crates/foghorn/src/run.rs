@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use foghorn_correlate::{Correlator, Topology, TopologyFile};
 use foghorn_emit::{
-    AlertFeed, Backlog, DeadLetterSink, Emitter, RecordedSink, SinkConfig, SinkMetrics, build,
+    AlertFeed, Backlog, DeadLetterSink, Emitter, Heartbeat, Pulse, RecordedSink, SinkConfig,
+    SinkMetrics, build,
 };
 use foghorn_engine::{Brain, Command, Query, View};
 use foghorn_eval::catalog::Catalog;
@@ -251,6 +252,11 @@ impl Running {
         };
         let access =
             crate::web::access(&config.http, |file| beside(&reloader.path, file), runtime)?;
+        if let Some(heartbeat) = &config.heartbeat {
+            let heartbeat = Heartbeat::new(heartbeat, metrics.registry());
+            let heartbeat = heartbeat.map_err(|why| anyhow::anyhow!("the heartbeat {why}"))?;
+            beat(heartbeat, live.handle(), readiness.clone(), runtime);
+        }
         let serving = Serving::open(config.http, api, access, runtime)?;
         info!(address = %serving.address, "listening");
         Ok(Self {
@@ -291,6 +297,35 @@ impl Running {
         info!(standing, "stopped");
         ended.map_err(Into::into)
     }
+}
+
+/// A brain that has not looked at itself for so long hangs, in milliseconds.
+const HANGS_MS: i64 = 15_000;
+
+/// Tells somebody that all is well, again and again, while it is.
+fn beat(
+    heartbeat: Heartbeat,
+    handle: Handle,
+    readiness: Readiness,
+    runtime: &tokio::runtime::Runtime,
+) {
+    runtime.spawn(async move {
+        let mut beats = tokio::time::interval(heartbeat.interval());
+        loop {
+            beats.tick().await;
+            let (looked, behind_ms) = handle.looked();
+            let pulse = match readiness.reason() {
+                Some(why) => Pulse::Ill(why),
+                None if clock::wall() - looked > HANGS_MS => {
+                    Pulse::Ill("the engine's thread does not get on".to_owned())
+                }
+                None => Pulse::Alive {
+                    behind: Duration::from_millis(behind_ms.max(0) as u64),
+                },
+            };
+            heartbeat.beat(&pulse).await;
+        }
+    });
 }
 
 /// Starts the sinks: those that take incidents drain the outbox, those that take alerts follow the

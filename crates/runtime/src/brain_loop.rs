@@ -609,6 +609,9 @@ impl BrainLoop {
     /// Alerts about itself are written down like any other decision.
     fn look_at_self(&mut self, now: Timestamp) -> Result<(), LiveError> {
         let signs = self.signs(now);
+        let behind = signs.backlogs.values().copied().max().unwrap_or(0);
+        self.hub.behind.store(behind, Ordering::Release);
+        self.hub.looked_at.store(now.ms(), Ordering::Release);
         let alerts = self.watch.look(now, signs);
         if alerts.is_empty() {
             return Ok(());

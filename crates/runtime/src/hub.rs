@@ -237,6 +237,10 @@ pub(crate) struct Hub {
     pub(crate) highest_closed: AtomicI64,
     /// The earliest tick that some group has yet to close.
     pub(crate) next_tick: AtomicI64,
+    /// When the brain last looked at itself (wall time), and how far behind the partition is that is
+    /// furthest so, both in milliseconds.
+    pub(crate) looked_at: AtomicI64,
+    pub(crate) behind: AtomicI64,
     /// The end was asked for: the brain makes a last cut, and then has everybody stop.
     pub(crate) ending: AtomicBool,
     pub(crate) stop: AtomicBool,
@@ -287,6 +291,8 @@ impl Hub {
             paused: Mutex::default(),
             highest_closed: AtomicI64::new(Timestamp::MIN.ms()),
             next_tick: AtomicI64::new(Timestamp::MIN.ms()),
+            looked_at: AtomicI64::new(i64::MIN),
+            behind: AtomicI64::new(0),
             ending: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),

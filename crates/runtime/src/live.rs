@@ -186,6 +186,13 @@ impl Handle {
         self.hub.ring();
     }
 
+    /// When it last looked at itself, and how far behind the partition is that is furthest so, in
+    /// milliseconds.
+    pub fn looked(&self) -> (Timestamp, i64) {
+        let at = self.hub.looked_at.load(Ordering::Acquire);
+        (Timestamp(at), self.hub.behind.load(Ordering::Acquire))
+    }
+
     /// Puts new rules in force; returns when they are.
     pub fn reload(&self, catalog: Arc<Catalog>, files: Vec<RuleFile>) {
         let (done, wait) = mpsc::channel();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use foghorn_emit::{RecordedConfig, SinkConfig};
+use foghorn_emit::{HeartbeatConfig, RecordedConfig, SinkConfig};
 use foghorn_eval::intake::DEFAULT_MAX_WORLDS;
 use foghorn_eval::scope::{DEFAULT_REPLICA_TIMEOUT_MS, DEFAULT_SCOPE_TTL_MS};
 use foghorn_http::HttpConfig;
@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) correlate: foghorn_correlate::Config,
     /// Where incidents, and alerts, go.
     pub(crate) sinks: Vec<SinkConfig>,
+    /// Who is told that all is well.
+    pub(crate) heartbeat: Option<HeartbeatConfig>,
     /// Where recorded series go.
     pub(crate) recorded: RecordedConfig,
     /// Where a first start begins.
@@ -77,6 +79,7 @@ impl Default for Config {
             topology: None,
             correlate: foghorn_correlate::Config::default(),
             sinks: Vec::new(),
+            heartbeat: None,
             recorded: RecordedConfig::default(),
             start: StartFrom::default(),
             state_dir: PathBuf::from("foghorn-state"),
