@@ -261,3 +261,117 @@ impl Restore {
         (self.core, self.shards, self.series)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use foghorn_engine::Pin;
+    use foghorn_eval::clock::{PartitionClock, TimeRules};
+    use foghorn_eval::intake::TurnedAway;
+    use foghorn_model::{SeriesKey, Timestamp};
+
+    use super::*;
+
+    const READ: Partition = Partition::new(0, 0);
+    const OTHER: Partition = Partition::new(0, 1);
+
+    fn files(text: &str) -> Vec<RuleFile> {
+        vec![RuleFile {
+            path: "r.yaml".to_owned(),
+            text: text.to_owned(),
+        }]
+    }
+
+    /// Has read one partition up to offset 10.
+    fn head() -> Head {
+        let clock = PartitionClock::new(TimeRules::default(), 10, Vec::new());
+        Head {
+            files: files("groups: []"),
+            sources: vec!["metrics".to_owned()],
+            clocks: vec![(READ, clock.state())],
+            dedup: Vec::new(),
+            shards: Vec::new(),
+            core: ByteBuf::new(),
+        }
+    }
+
+    fn checked(sources: &str, rules: &str, later: &[Entry]) -> Result<(), SnapshotError> {
+        let mut history = History::read(&[Entry::Rules {
+            files: files(rules),
+        }]);
+        later.iter().for_each(|entry| history.take(entry));
+        let head = Head::unpack(&head().pack()).unwrap();
+        head.check(&[sources.to_owned()], later, &history)
+    }
+
+    fn check(later: Entry, expect: bool) {
+        let checked = checked("metrics", "groups: []", std::slice::from_ref(&later));
+        assert_eq!(checked.is_ok(), expect, "{later:?}: {checked:?}");
+    }
+
+    #[test]
+    fn what_was_decided_of_records_that_it_has_read_is_of_another_branch() {
+        for (partition, offset, expect) in [
+            (READ, 9, false),
+            (READ, 10, true),
+            (READ, 11, true),
+            (OTHER, 9, true),
+        ] {
+            let (tick, stamp, until) = (Timestamp(1), Timestamp(1), Timestamp(1));
+            let pin = Pin {
+                partition,
+                offset,
+                tick,
+            };
+            check(Entry::Pin(pin), expect);
+            check(
+                Entry::Join {
+                    pin,
+                    topic: String::new(),
+                },
+                expect,
+            );
+            check(
+                Entry::Lowered {
+                    partition,
+                    offset,
+                    stamp,
+                },
+                expect,
+            );
+            check(
+                Entry::Arrival {
+                    partition,
+                    offset,
+                    signals: Vec::new(),
+                    changes: Vec::new(),
+                    alerts: Vec::new(),
+                    edges: Vec::new(),
+                },
+                expect,
+            );
+            let decision = TurnedAway {
+                partition,
+                offset,
+                key: SeriesKey(1),
+                until,
+            };
+            check(
+                Entry::TurnedAway {
+                    decisions: vec![decision],
+                },
+                expect,
+            );
+        }
+    }
+
+    #[test]
+    fn other_rules_and_other_sources_are_told_apart_from_damage() {
+        assert!(checked("metrics", "groups: []", &[]).is_ok());
+        for other in [
+            checked("metrics", "groups: [ ]", &[]),
+            checked("logs", "groups: []", &[]),
+        ] {
+            assert!(other.is_err_and(|why| why.is_no_damage()));
+        }
+    }
+}
