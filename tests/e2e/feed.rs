@@ -114,6 +114,11 @@ impl Feed {
         self.send(topic, self.round % partitions, &payload, None);
     }
 
+    /// Deletes what a topic's partition holds, as its retention would.
+    pub(crate) fn forget(&self, topic: &str, partition: u32) {
+        self.admin.delete_records(topic, partition).unwrap();
+    }
+
     /// All that a topic holds.
     pub(crate) fn read(&self, topic: &str) -> Vec<OwnedRecord> {
         self.admin.read_to_end(topic, None).unwrap()

@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::feed::{gauge, instant};
-use crate::home::{Home, until};
+use foghorn_testkit::broker::{Broker, Kind};
+
+use crate::feed::{Feed, gauge, instant};
+use crate::home::{Home, not_proven, until};
 
 const RULES: &str = r"
 groups:
@@ -244,4 +246,56 @@ fn the_log_before_the_older_snapshot_is_forgotten_and_nothing_with_it() {
     home.spawn();
     assert!(!home.await_end(20).success());
     assert!(home.has_said("no snapshot in"));
+}
+
+#[test]
+fn what_kafka_has_no_more_comes_back_from_a_snapshot_or_is_said() {
+    let broker = Broker::start();
+    if broker.kind() == Kind::Mock {
+        return not_proven("mock brokers delete no records: a gap in Kafka was not tried");
+    }
+    let feed = Feed::to(&broker);
+    for (interval, comes_back) in [("100ms", true), ("0s", false)] {
+        let topic = broker.topic("metrics", 1);
+        let config = format!(
+            "
+kafka:
+  brokers: '{}'
+  group: '{topic}'
+  properties: {{session.timeout.ms: '6000', max.poll.interval.ms: '10000'}}
+sources: [{{name: metrics, topics: ['{topic}'], format: otlp_metrics_proto, allowed_lateness: 500ms}}]
+sinks: [{{type: ndjson, name: lines, path: incidents.ndjson}}]
+time: {{idle_timeout: 1s}}
+snapshot_interval: {interval}
+",
+            broker.bootstrap()
+        );
+        let mut home = Home::new(&config, RULES);
+        let send = |count| {
+            for _ in 0..count {
+                let body = gauge("error_ratio", "payments", instant(), 1.0);
+                feed.send(&topic, 0, &body, None);
+            }
+        };
+        home.start();
+        send(4);
+        sees(&home, 4);
+        if comes_back {
+            snapshot(&home);
+        }
+        home.kill();
+        feed.forget(&topic, 0);
+        home.start();
+        send(2);
+        if comes_back {
+            sees(&home, 6);
+            assert!(!home.has_said("no longer keeps"));
+        } else {
+            assert!(home.has_said("no longer keeps"));
+            until("the gap in an incident", 20, || {
+                home.incident_with("FoghornGap", "firing")
+            });
+        }
+        home.stop();
+    }
 }

@@ -45,6 +45,22 @@ impl RdAdmin {
         })
     }
 
+    /// Deletes every record that a partition holds now, as its retention would.
+    ///
+    /// # Errors
+    /// The cluster does not do so.
+    pub fn delete_records(&self, topic: &str, partition: u32) -> Result<(), KafkaError> {
+        const DOING: &str = "delete records";
+        let failed = |e: RdError| KafkaError::from_rd(DOING, &e);
+        let mut all = TopicPartitionList::new();
+        all.add_partition_offset(topic, partition as i32, Offset::End)
+            .map_err(failed)?;
+        let answer = block_on(self.client.delete_records(&all, &options())).map_err(failed)?;
+        let answers = answer.elements();
+        let errors = answers.iter().map(|of| of.error().map_err(failed));
+        errors.collect()
+    }
+
     /// Partition numbers of a topic, each with its number of replicas.
     pub(crate) fn layout(&self, topic: &str) -> Result<Vec<(i32, usize)>, KafkaError> {
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER);
