@@ -303,8 +303,8 @@ mod tests {
         head.check(&[sources.to_owned()], later, &history)
     }
 
-    fn check(later: Entry, expect: bool) {
-        let checked = checked("metrics", "groups: []", std::slice::from_ref(&later));
+    fn check(later: &Entry, expect: bool) {
+        let checked = checked("metrics", "groups: []", std::slice::from_ref(later));
         assert_eq!(checked.is_ok(), expect, "{later:?}: {checked:?}");
     }
 
@@ -322,16 +322,16 @@ mod tests {
                 offset,
                 tick,
             };
-            check(Entry::Pin(pin), expect);
+            check(&Entry::Pin(pin), expect);
             check(
-                Entry::Join {
+                &Entry::Join {
                     pin,
                     topic: String::new(),
                 },
                 expect,
             );
             check(
-                Entry::Lowered {
+                &Entry::Lowered {
                     partition,
                     offset,
                     stamp,
@@ -339,7 +339,7 @@ mod tests {
                 expect,
             );
             check(
-                Entry::Arrival {
+                &Entry::Arrival {
                     partition,
                     offset,
                     signals: Vec::new(),
@@ -356,7 +356,7 @@ mod tests {
                 until,
             };
             check(
-                Entry::TurnedAway {
+                &Entry::TurnedAway {
                     decisions: vec![decision],
                 },
                 expect,
