@@ -168,6 +168,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let alerts = bench.pipeline.brain().core().active().count();
     let (head, cut) = timed(|| bench.pipeline.cut(&files));
     let (head, core) = head.ok_or("there is something left to decide")?;
+    let reach_ms = bench.pipeline.catalog().longest_reach_ms();
+    let (state, cloning) = timed(|| bench.pipeline.brain().log_state(1, reach_ms, |_| 0));
+    say(&format!(
+        "what the log comes to: {:.1} ms on the thread that closes ticks, {:.1} MB packed",
+        ms(cloning),
+        state.pack().len() as f64 / 1e6
+    ));
     let mut pieces = Waits::default();
     let mut blocks = Vec::new();
     let (batches, ticks) = bench.round(|pipeline| {

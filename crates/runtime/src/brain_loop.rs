@@ -40,6 +40,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// So long at most the end waits for a last snapshot.
 const LAST_CUT: Duration = Duration::from_secs(20);
 
+/// A snapshot whose series are not all captured after so long is given up, in milliseconds.
+const SLOW_CUT_MS: i64 = 120_000;
+
 /// What the brain's thread is asked to do.
 pub(crate) enum Ask {
     Reload {
@@ -95,6 +98,8 @@ pub(crate) struct BrainLoop {
     pub(crate) files: Vec<RuleFile>,
     pub(crate) snapshot_interval_ms: Option<i64>,
     pub(crate) next_cut: Timestamp,
+    /// When the last cut was made.
+    pub(crate) cut_at: Timestamp,
     /// How long everything stood still for the last cut.
     pub(crate) cut_took: Duration,
     /// Partitions of which a restart needed more than is kept, and until when that shows.
@@ -207,9 +212,21 @@ impl BrainLoop {
             shards: shards.collect(),
             core: ByteBuf::new(),
         };
-        self.next_cut = now + interval_ms;
+        (self.cut_at, self.next_cut) = (now, now + interval_ms);
         self.cut_took = began.elapsed();
         Some((head, core))
+    }
+
+    /// While series wait to be captured nothing is buried: a writer that does not get on is not waited
+    /// for.
+    fn give_up_slow_cut(&self, workers: &mut [Held<'_>], now: Timestamp) {
+        let slow = now - self.cut_at > SLOW_CUT_MS;
+        if slow && self.cuts.writing.is_busy() && self.cuts.writing.give_up() {
+            warn!("the snapshot that is being written takes too long and is given up");
+            for worker in workers {
+                worker.shard.give_up_capture();
+            }
+        }
     }
 
     /// What the log comes to at its end; it goes on in a new file, so that what came before can be
@@ -285,6 +302,7 @@ impl BrainLoop {
         let wall = wall();
         let mut workers = hub.lock_all();
         settle(&mut workers);
+        self.give_up_slow_cut(&mut workers, wall);
         let mut entries = Vec::new();
         let mut waiting = Vec::new();
         for ask in asks {

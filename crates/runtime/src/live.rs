@@ -490,6 +490,7 @@ impl Live {
                 .unwrap_or_else(|| config.rule_files.clone()),
             snapshot_interval_ms: config.snapshot_interval_ms,
             next_cut: now + config.snapshot_interval_ms.unwrap_or(0),
+            cut_at: Timestamp::MIN,
             cut_took: Duration::ZERO,
             gaps_until: now + reach_ms,
             gaps,

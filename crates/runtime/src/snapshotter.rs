@@ -61,9 +61,10 @@ impl Writing {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// The one that is being written is of no use any more. To be called while every shard is held.
-    pub(crate) fn give_up(&self) {
-        self.given_up.store(true, Ordering::Release);
+    /// The one that is being written is of no use any more; whether that is news. To be called while
+    /// every shard is held.
+    pub(crate) fn give_up(&self) -> bool {
+        !self.given_up.swap(true, Ordering::AcqRel)
     }
 
     /// How the last one went.
@@ -135,7 +136,7 @@ impl Snapshotter {
                     let ms = took.as_millis();
                     info!(bytes, series, ms, position, "snapshot");
                 }
-                Ok(None) => info!("a snapshot was given up: the rules have changed"),
+                Ok(None) => info!("a snapshot was given up"),
                 Err(error) => {
                     self.writing.failed.fetch_add(1, Ordering::Relaxed);
                     warn!(%error, "no snapshot could be written; the last good ones stay");
