@@ -171,9 +171,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let reach_ms = bench.pipeline.catalog().longest_reach_ms();
     let (state, cloning) = timed(|| bench.pipeline.brain().log_state(1, reach_ms, |_| 0));
     say(&format!(
-        "what the log comes to: {:.1} ms on the thread that closes ticks, {:.1} MB packed",
+        "what the log comes to: {:.1} ms on the thread that closes ticks, {:.1} MB packed ({} incidents)",
         ms(cloning),
-        state.pack().len() as f64 / 1e6
+        state.pack().len() as f64 / 1e6,
+        bench.pipeline.view().incidents.len()
     ));
     let mut pieces = Waits::default();
     let mut blocks = Vec::new();

@@ -1,6 +1,7 @@
 //! An incident as correlation works on it: members by reference, and what was last said.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use foghorn_model::incident::Status;
 use foghorn_model::{AlertId, Incident, IncidentId, Timestamp};
@@ -31,7 +32,7 @@ pub(crate) struct Case {
     /// Incidents that it absorbed.
     pub(crate) absorbed: BTreeSet<IncidentId>,
     /// Its last revision.
-    pub(crate) latest: Option<Incident>,
+    pub(crate) latest: Option<Arc<Incident>>,
 }
 
 impl Case {

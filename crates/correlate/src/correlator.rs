@@ -76,8 +76,8 @@ impl Correlator {
             .state
             .cases
             .values()
-            .filter_map(|case| case.latest.as_ref());
-        self.state.recent.iter().chain(open)
+            .filter_map(|case| case.latest.as_deref());
+        self.state.recent.iter().map(|it| &**it).chain(open)
     }
 
     /// Alerts that are pending or firing, by id.

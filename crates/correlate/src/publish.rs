@@ -4,6 +4,8 @@
 //! `min_revision_interval_ms` of now, and only when something differs. A command is answered at
 //! once.
 
+use std::sync::Arc;
+
 use foghorn_model::incident::{Event, Status};
 use foghorn_model::{AlertState, Incident, IncidentId, Timestamp};
 
@@ -111,7 +113,7 @@ impl Correlator {
         if event == Event::Updated
             && case
                 .latest
-                .as_ref()
+                .as_deref()
                 .is_some_and(|latest| same_words(latest, &incident))
         {
             return;
@@ -146,7 +148,7 @@ impl Correlator {
             }
             _ => {}
         }
-        case.latest = Some(incident);
+        case.latest = Some(Arc::new(incident));
     }
 
     /// Forgets an incident and its alerts; whoever waited for its place is looked at again.
@@ -161,7 +163,7 @@ impl Correlator {
     }
 
     fn retain(&mut self, incident: Incident) {
-        self.state.recent.push_back(incident);
+        self.state.recent.push_back(Arc::new(incident));
         while self.state.recent.len() > self.config.bounds.recent_incidents {
             self.state.recent.pop_front();
         }
@@ -172,7 +174,7 @@ impl Correlator {
         let mut departed = std::mem::take(&mut self.state.departed);
         departed.sort_by_key(|departed| departed.case.id);
         for Departed { case, into } in departed {
-            let Some(mut incident) = case.latest else {
+            let Some(mut incident) = case.latest.map(Arc::unwrap_or_clone) else {
                 continue;
             };
             incident.revision = case.revision + 1;

@@ -1,6 +1,7 @@
 //! All that correlation remembers, as plain data: what a snapshot holds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use foghorn_model::{AlertId, Incident, IncidentId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub struct State {
     /// Incidents that are not closed.
     pub(crate) cases: BTreeMap<IncidentId, Case>,
     /// Last revisions of closed and merged incidents, oldest first.
-    pub(crate) recent: VecDeque<Incident>,
+    pub(crate) recent: VecDeque<Arc<Incident>>,
     /// Incidents absorbed since the last flush.
     pub(crate) departed: Vec<Departed>,
     /// Alerts whose edges are to be judged at the next flush.

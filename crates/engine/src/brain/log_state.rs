@@ -21,8 +21,8 @@ pub struct LogState {
     /// What they say to a restart.
     pub history: History,
     correlation: State,
-    incidents: Vec<Incident>,
-    alerts: Vec<AlertView>,
+    incidents: Vec<Arc<Incident>>,
+    alerts: Vec<Arc<AlertView>>,
     resolved: (Timestamp, Vec<ResolvedView>),
     heard: BTreeSet<AlertId>,
 }
@@ -57,10 +57,10 @@ impl Brain {
         }
         let view = &self.view;
         let incidents = view.incidents.iter();
-        let mut incidents: Vec<_> = incidents.map(|it| Incident::clone(it.value())).collect();
+        let mut incidents: Vec<_> = incidents.map(|it| Arc::clone(it.value())).collect();
         incidents.sort_by_key(|incident| incident.id);
         let alerts = view.alerts.iter();
-        let mut alerts: Vec<_> = alerts.map(|it| AlertView::clone(it.value())).collect();
+        let mut alerts: Vec<_> = alerts.map(|it| Arc::clone(it.value())).collect();
         alerts.sort_by_key(|alert| alert.id);
         LogState {
             position,
@@ -78,11 +78,11 @@ impl Brain {
     pub fn after(mut self, state: LogState) -> Self {
         self.history = state.history;
         self.correlator = self.correlator.with_state(state.correlation);
-        for incident in &state.incidents {
-            self.publish_incident(incident);
+        for incident in state.incidents {
+            self.view.incidents.insert(incident.id, incident);
         }
         for alert in state.alerts {
-            self.view.alerts.insert(alert.id, Arc::new(alert));
+            self.view.alerts.insert(alert.id, alert);
         }
         self.resolved.resume(&self.view, state.resolved);
         self.heard = state.heard;
