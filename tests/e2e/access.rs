@@ -52,6 +52,17 @@ fn the_web_configuration_holds_and_is_read_again_when_it_changes() {
         home.has_said("is not used").then_some(())
     });
     assert_eq!((status(&home, &[]), status(&home, &ada)), (401, 200));
+    // One that names a file before it is there holds as soon as it is.
+    let later = format!("{web}bearer_token_files: {{later: token}}\n");
+    home.write("web.yaml", &later);
+    until("a word about the file", 20, || {
+        home.has_said("bearer_token_files").then_some(())
+    });
+    home.write("token", "0123456789abcdef");
+    until("the token to hold", 20, || {
+        let bearer = ["Authorization: Bearer 0123456789abcdef"];
+        (status(&home, &bearer) == 200).then_some(())
+    });
     home.write("web.yaml", &web.replace("ada", "eve"));
     until("the change to hold", 20, || {
         (status(&home, &ada) == 401).then_some(())

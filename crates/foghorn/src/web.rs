@@ -13,53 +13,37 @@ use tracing::{info, warn};
 /// How often its files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// A configuration with the bytes of every file that it was made of.
-struct Read {
-    config: WebConfig,
-    files: BTreeMap<PathBuf, Vec<u8>>,
-}
+/// The files that were looked at, with what stood in them; `None` where one could not be read.
+#[derive(Default)]
+struct Seen(Mutex<BTreeMap<PathBuf, Option<Vec<u8>>>>);
 
-fn read(path: &Path) -> anyhow::Result<Read> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let text = String::from_utf8(bytes.clone())
-        .with_context(|| format!("{} is no text", path.display()))?;
-    let config: WebConfig =
-        serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
-    let files = BTreeMap::from([(path.to_owned(), bytes)]);
-    Ok(Read { config, files })
-}
-
-impl Read {
-    /// Hands the configuration, and its files' contents, to whoever makes something of them. Paths are
-    /// relative to the configuration, as in Prometheus.
-    fn put<T, E>(
-        &mut self,
-        path: &Path,
-        make: impl FnOnce(&WebConfig, &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let base = path.parent().unwrap_or(Path::new("."));
-        let seen = Mutex::new(BTreeMap::new());
-        let made = make(&self.config, &|file| {
-            let file = base.join(file);
-            let bytes = std::fs::read(&file)?;
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.insert(file, bytes.clone());
-            Ok(bytes)
-        });
-        self.files
-            .extend(seen.into_inner().unwrap_or_else(PoisonError::into_inner));
-        made
+impl Seen {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = std::fs::read(path);
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(path.to_owned(), bytes.as_ref().ok().cloned());
+        bytes
     }
 
     /// Whether some file is not what it was.
     fn has_changed(&self) -> bool {
-        let mut files = self.files.iter();
-        files.any(|(path, bytes)| std::fs::read(path).ok().as_ref() != Some(bytes))
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = seen.iter();
+        files.any(|(path, bytes)| std::fs::read(path).ok() != *bytes)
+    }
+
+    /// What the configuration says. Its paths are relative to it, as in Prometheus.
+    fn access(&self, path: &Path) -> anyhow::Result<Access> {
+        let at = || path.display().to_string();
+        let text = String::from_utf8(self.read(path).with_context(at)?).with_context(at)?;
+        let config: WebConfig = serde_saphyr::from_str(&text).with_context(at)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        Access::of(&config, &|file| self.read(&base.join(file))).with_context(at)
     }
 }
 
-/// Who may come in by HTTP, as the file says that the config names, now and whenever it changes.
+/// Who may come in by HTTP, as the file says that the config names, now and whenever it, or a file that
+/// it names, changes.
 pub(crate) fn access(
     config: &HttpConfig,
     beside: impl Fn(&Path) -> PathBuf,
@@ -68,46 +52,33 @@ pub(crate) fn access(
     let Some(path) = config.web_config_file.as_deref().map(beside) else {
         return Ok(Arc::new(Access::open()));
     };
-    let mut known = read(&path)?;
-    let access = known.put(&path, |config, files| Access::of(config, files));
-    let access = Arc::new(access.with_context(|| path.display().to_string())?);
-    let (watched, listen) = (Arc::clone(&access), config.clone());
+    let mut seen = Seen::default();
+    let access = Arc::new(seen.access(&path)?);
+    let (watched, may_open) = (Arc::clone(&access), config.allow_unauthenticated);
     runtime.spawn(async move {
         let mut looks = tokio::time::interval(LOOK);
         loop {
             looks.tick().await;
-            if !known.has_changed() {
+            if !seen.has_changed() {
                 continue;
             }
-            match again(&path, &watched, &listen) {
-                Ok(read) => {
-                    info!(file = %path.display(), "the web configuration has changed and holds");
-                    known = read;
+            // Also where it is of no use: it is looked at again when something of it has changed.
+            seen = Seen::default();
+            let file = path.display();
+            match seen.access(&path) {
+                Ok(other) if other.is_open() && !watched.is_open() && !may_open => {
+                    warn!(%file, "the web configuration has changed and is not used: nobody would be asked any more who they are");
+                }
+                Ok(other) => {
+                    watched.replace(&other);
+                    info!(%file, "the web configuration has changed and holds");
                 }
                 Err(error) => {
-                    warn!(
-                        error = format!("{error:#}"),
-                        "the web configuration has changed and is not used"
-                    );
-                    // Until it changes again.
-                    known.files.iter_mut().for_each(|(path, bytes)| {
-                        *bytes = std::fs::read(path).unwrap_or_default();
-                    });
+                    let error = format!("{error:#}");
+                    warn!(error, "the web configuration has changed and is not used");
                 }
             }
         }
     });
     Ok(access)
-}
-
-fn again(path: &Path, access: &Access, config: &HttpConfig) -> anyhow::Result<Read> {
-    let mut known = read(path)?;
-    // What may be open to others stays closed to strangers.
-    let probe = known.put(path, |config, files| Access::of(config, files))?;
-    anyhow::ensure!(
-        !probe.is_open() || access.is_open() || config.allow_unauthenticated,
-        "nobody would be asked any more who they are"
-    );
-    known.put(path, |config, files| access.replace(config, files))?;
-    Ok(known)
 }

@@ -174,21 +174,17 @@ impl Access {
     /// # Errors
     /// [`AccessError`].
     pub fn of(config: &WebConfig, read: ReadFile<'_>) -> Result<Self, AccessError> {
-        let access = Self::open();
-        access.replace(config, read)?;
-        Ok(access)
+        Ok(Self {
+            rules: RwLock::new(Arc::new(Rules::of(config, read)?)),
+            known: Mutex::default(),
+        })
     }
 
-    /// Puts another configuration in force, for requests and connections to come.
-    ///
-    /// # Errors
-    /// [`AccessError`]: the one before stays.
-    pub fn replace(&self, config: &WebConfig, read: ReadFile<'_>) -> Result<(), AccessError> {
-        let rules = Rules::of(config, read)?;
+    /// Puts what another says in force, for requests and connections to come.
+    pub fn replace(&self, with: &Self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.clear();
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
-        Ok(())
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = with.rules();
     }
 
     fn rules(&self) -> Arc<Rules> {
