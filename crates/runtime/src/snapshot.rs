@@ -110,18 +110,20 @@ pub fn names_of(sources: &[SourceConfig]) -> Vec<String> {
 
 impl Head {
     /// With what the rules remember, packed: that takes a while, and nobody needs to wait for it.
-    #[must_use]
-    pub fn with_core(self, core: &CoreSnapshot) -> Self {
-        Self {
-            core: core.pack().into(),
-            ..self
-        }
+    ///
+    /// # Errors
+    /// As [`Head::pack`].
+    pub fn with_core(self, core: &CoreSnapshot) -> Result<Self, rmp_serde::encode::Error> {
+        let core = core.pack()?.into();
+        Ok(Self { core, ..self })
     }
 
     /// As bytes.
-    pub fn pack(&self) -> Vec<u8> {
-        // A vector takes whatever is written, and every key is a text.
-        rmp_serde::to_vec_named(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// It holds what cannot be written: a mistake of ours.
+    pub fn pack(&self) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+        rmp_serde::to_vec_named(self)
     }
 
     /// From bytes.
@@ -299,7 +301,7 @@ mod tests {
             files: files(rules),
         }]);
         later.iter().for_each(|entry| history.take(entry));
-        let head = Head::unpack(&head().pack()).unwrap();
+        let head = Head::unpack(&head().pack().unwrap()).unwrap();
         head.check(&[sources.to_owned()], later, &history)
     }
 

@@ -154,8 +154,13 @@ impl Snapshotter {
     fn write(&self, cut: Cut) -> Result<Option<(u64, u64, Option<u64>)>, StoreError> {
         let mut writer = self.store.begin(cut.state.position)?;
         let mut series = 0;
-        writer.put(PartKind::Log, &cut.state.pack())?;
-        writer.put(PartKind::Head, &cut.head.with_core(&cut.core).pack())?;
+        let log = cut.state.pack().map_err(|why| writer.unwritable(&why))?;
+        writer.put(PartKind::Log, &log)?;
+        let head = cut.head.with_core(&cut.core);
+        let head = head
+            .and_then(|head| head.pack())
+            .map_err(|why| writer.unwritable(&why))?;
+        writer.put(PartKind::Head, &head)?;
         for (shard, worker) in self.hub.workers.iter().enumerate() {
             loop {
                 let block = worker.lock().shard.capture(BLOCK);
@@ -165,7 +170,6 @@ impl Snapshotter {
             }
         }
         if self.writing.given_up.load(Ordering::Acquire) {
-            writer.give_up();
             return Ok(None);
         }
         let (bytes, oldest) = writer.finish()?;

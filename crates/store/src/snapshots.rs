@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use tracing::{info, warn};
+use tracing::warn;
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::error::StoreError;
@@ -83,6 +83,7 @@ pub struct SnapshotWriter<'a> {
     frame: Vec<u8>,
     frames: u64,
     bytes: u64,
+    is_finished: bool,
 }
 
 impl Snapshots {
@@ -143,6 +144,7 @@ impl Snapshots {
             frame: Vec::new(),
             frames: 0,
             bytes: 0,
+            is_finished: false,
             beside,
         };
         writer.write(&KIND.header())?;
@@ -225,6 +227,14 @@ impl SnapshotWriter<'_> {
         written.map_err(StoreError::io(&self.beside, "write"))
     }
 
+    /// Says that a part has no bytes, and why.
+    pub fn unwritable(&self, why: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Unwritable {
+            path: self.path.clone(),
+            why: why.to_string(),
+        }
+    }
+
     /// Appends a part.
     ///
     /// # Errors
@@ -276,17 +286,22 @@ impl SnapshotWriter<'_> {
         let synced = self.file.get_ref().sync_all();
         synced.map_err(StoreError::io(&beside, "fsync"))?;
         fs::rename(&beside, &self.path).map_err(StoreError::io(&beside, "rename"))?;
+        self.is_finished = true;
         sync_parent(&self.path)?;
         self.all.forget_old()?;
         let kept = self.all.newest_first()?;
         let oldest = kept.get(KEPT - 1).and_then(|path| position_of(path));
         Ok((self.bytes, oldest))
     }
+}
 
-    /// Gives it up.
-    pub fn give_up(self) {
-        if let Err(error) = fs::remove_file(&self.beside) {
-            info!(%error, file = %self.beside.display(), "what is left of a snapshot stays");
+impl Drop for SnapshotWriter<'_> {
+    /// What was not finished is of no use, and may be why the disk is full.
+    fn drop(&mut self) {
+        if !self.is_finished
+            && let Err(error) = fs::remove_file(&self.beside)
+        {
+            warn!(%error, file = %self.beside.display(), "what is left of a snapshot stays");
         }
     }
 }

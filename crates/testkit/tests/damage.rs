@@ -37,8 +37,8 @@ fn snapshots(seed: u64) -> (World, Vec<Parts>) {
     let parts = run.snapshots().map(|(state, head, blocks)| {
         let series = blocks.iter().cloned();
         let series = series.map(|block| (PartKind::Series, block));
-        let log = (PartKind::Log, state.pack());
-        let head = (PartKind::Head, head.pack());
+        let log = (PartKind::Log, state.pack().expect("bytes"));
+        let head = (PartKind::Head, head.pack().expect("bytes"));
         [log, head].into_iter().chain(series).collect()
     });
     let all: Vec<Parts> = parts.collect();

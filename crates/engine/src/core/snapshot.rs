@@ -131,9 +131,11 @@ impl Core {
 
 impl CoreSnapshot {
     /// As bytes.
-    pub fn pack(&self) -> Vec<u8> {
-        // A vector takes whatever is written, and every key is a text.
-        rmp_serde::to_vec_named(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// It holds what cannot be written: a mistake of ours.
+    pub fn pack(&self) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+        rmp_serde::to_vec_named(self)
     }
 }
 
