@@ -143,6 +143,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     bench.pipeline.join(PARTITION, 0, &[], 0, Timestamp(T0_MS));
     let origin = Timestamp(T0_MS);
+    bench.pipeline.brain().keep_history();
     bench.pipeline.brain().start(origin, Timestamp::MIN);
     let (_, filling) = timed(|| -> Result<(), Failure> {
         for _ in 0..args.rounds {
@@ -173,7 +174,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     say(&format!(
         "what the log comes to: {:.1} ms on the thread that closes ticks, {:.1} MB packed ({} incidents)",
         ms(cloning),
-        state.pack().len() as f64 / 1e6,
+        state.pack()?.len() as f64 / 1e6,
         bench.pipeline.view().incidents.len()
     ));
     let mut pieces = Waits::default();
@@ -193,7 +194,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         pieces.told(),
         if most <= MOST_MS { "PASS" } else { "over" }
     ));
-    file_and_back(args, &bench.rules, &head.with_core(&core), &blocks)
+    file_and_back(args, &bench.rules, &head.with_core(&core)?, &blocks)
 }
 
 /// Writes what was captured, and goes on from it.
@@ -203,12 +204,12 @@ fn file_and_back(
     head: &Head,
     blocks: &[Vec<u8>],
 ) -> Result<(), Failure> {
-    let bytes = head.pack().len() + blocks.iter().map(Vec::len).sum::<usize>();
+    let bytes = head.pack()?.len() + blocks.iter().map(Vec::len).sum::<usize>();
     let dir = tempfile::tempdir()?;
     let store = Snapshots::open(dir.path())?;
     let (written, writing) = timed(|| -> Result<u64, Failure> {
         let mut writer = store.begin(1)?;
-        writer.put(PartKind::Head, &head.pack())?;
+        writer.put(PartKind::Head, &head.pack()?)?;
         for block in blocks {
             writer.put(PartKind::Series, block)?;
         }

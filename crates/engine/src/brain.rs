@@ -83,8 +83,9 @@ pub struct Brain {
     ticks_at_once: usize,
     /// No tick after this one closes.
     last_tick: Timestamp,
-    /// What the log says to a restart.
+    /// What the log says to a restart; after the start only where [`Brain::log_state`] will ask.
     history: History,
+    keeps_history: bool,
     /// Closed incidents are shown for so long.
     retention_ms: i64,
     next_forget: Timestamp,
@@ -112,6 +113,7 @@ impl Brain {
             ticks_at_once: 64,
             last_tick: Timestamp::MAX,
             history: History::default(),
+            keeps_history: false,
             retention_ms: INCIDENT_RETENTION_MS,
             next_forget: Timestamp::MIN,
             event_now: false,
@@ -474,7 +476,9 @@ impl Brain {
     pub fn fold(&mut self, entries: &[Entry]) -> Vec<Incident> {
         let mut incidents = Vec::new();
         for entry in entries {
-            self.history.take(entry);
+            if self.keeps_history {
+                self.history.take(entry);
+            }
             self.correlate(entry, &mut incidents);
         }
         for incident in &incidents {

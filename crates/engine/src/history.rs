@@ -91,6 +91,8 @@ impl History {
             let Some((watermark, from)) = trail.first().copied() else {
                 continue;
             };
+            // Nobody reads it from before this any more.
+            self.joins.insert(*partition, from);
             // Of the pins up to here the highest holds.
             let own = |pin: &Pin| pin.partition == *partition && pin.offset <= from;
             let highest = self.pins.iter().filter(|pin| own(pin));

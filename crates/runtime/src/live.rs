@@ -326,6 +326,9 @@ impl Live {
         }
         brain.bound_results(config.max_rule_elements);
         brain.keep_incidents(config.incident_retention_ms);
+        if config.snapshot_interval_ms.is_some() {
+            brain.keep_history();
+        }
         let recorded = config.recorded.map(Arc::new);
         if recorded.is_some() {
             brain.export_recorded();

@@ -29,9 +29,11 @@ pub struct LogState {
 
 impl LogState {
     /// As bytes.
-    pub fn pack(&self) -> Vec<u8> {
-        // A vector takes whatever is written, and every key is a text.
-        rmp_serde::to_vec_named(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// It holds what cannot be written: a mistake of ours.
+    pub fn pack(&self) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+        rmp_serde::to_vec_named(self)
     }
 
     /// From bytes.
@@ -44,6 +46,12 @@ impl LogState {
 }
 
 impl Brain {
+    /// From now on [`Brain::log_state`] will be asked, again and again: what it needs is kept, and
+    /// forgotten each time as far as it may be. To be called before anything is folded or recovered.
+    pub fn keep_history(&mut self) {
+        self.keeps_history = true;
+    }
+
     /// What all entries that were folded come to, `position` of them. What only a restart would ask for
     /// that reads the sources from further back than `reach_ms` is forgotten first.
     pub fn log_state(

@@ -71,7 +71,7 @@ struct Snapshot {
 
 fn pipeline(world: &World, layout: &Layout) -> Pipeline {
     let correlator = Correlator::new(Config::default(), Topology::new(&TopologyFile::default()));
-    Pipeline::new(
+    let mut pipeline = Pipeline::new(
         Arc::clone(&world.catalog),
         &world.sources,
         correlator,
@@ -80,7 +80,9 @@ fn pipeline(world: &World, layout: &Layout) -> Pipeline {
             scope_times: world.scope_times,
             ..layout.clone()
         },
-    )
+    );
+    pipeline.brain().keep_history();
+    pipeline
 }
 
 /// 1–3 shards, 1–2 intakes.
@@ -230,7 +232,7 @@ impl<'w> Run<'w> {
         if let Some(snapshot) = self.snapshots.last() {
             later = &self.log[snapshot.state.position as usize..];
             before = snapshot.state.history.clone();
-            let packed = snapshot.state.pack();
+            let packed = snapshot.state.pack().expect("it can be packed");
             state = Some(LogState::unpack(&packed).expect("what the log came to comes back"));
             self.restored += 1;
         }
@@ -238,7 +240,7 @@ impl<'w> Run<'w> {
         if let Some(Snapshot { head, blocks, .. }) = self.usable() {
             head.check(self.pipeline.names(), later, &before)
                 .expect("it is of this log");
-            let (head, blocks) = (head.pack(), blocks.clone());
+            let (head, blocks) = (head.pack().expect("it can be packed"), blocks.clone());
             // On other shards than it was made on, now and then.
             self.layout.shards = 1 + (self.layout.shards + self.crashes) % 3;
             self.pipeline = pipeline(self.world, &self.layout);
@@ -324,7 +326,7 @@ impl<'w> Run<'w> {
         }
         self.step();
         if let Some((head, core)) = self.pipeline.cut(&self.world.files) {
-            let head = head.with_core(&core);
+            let head = head.with_core(&core).expect("it can be packed");
             let reach_ms = self.world.catalog.longest_reach_ms();
             let sources = &self.world.sources;
             let lateness_ms = |of: Partition| sources[of.source as usize].allowed_lateness_ms();
