@@ -50,10 +50,14 @@ impl RdAdmin {
     /// # Errors
     /// The cluster does not do so.
     pub fn delete_records(&self, topic: &str, partition: u32) -> Result<(), KafkaError> {
+        self.delete_before(topic, partition, Offset::End)
+    }
+
+    fn delete_before(&self, topic: &str, partition: u32, to: Offset) -> Result<(), KafkaError> {
         const DOING: &str = "delete records";
         let failed = |e: RdError| KafkaError::from_rd(DOING, &e);
         let mut all = TopicPartitionList::new();
-        all.add_partition_offset(topic, partition as i32, Offset::End)
+        all.add_partition_offset(topic, partition as i32, to)
             .map_err(failed)?;
         let answer = block_on(self.client.delete_records(&all, &options())).map_err(failed)?;
         let answers = answer.elements();
@@ -140,6 +144,10 @@ impl Admin for RdAdmin {
             }
         }
         Ok(found)
+    }
+
+    fn forget_before(&self, topic: &str, partition: u32, offset: i64) -> Result<(), KafkaError> {
+        self.delete_before(topic, partition, Offset::Offset(offset))
     }
 
     fn read_to_end(

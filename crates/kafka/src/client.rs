@@ -215,12 +215,35 @@ pub trait Consumer {
     /// [`Start::Committed`]. A failure is an [`Event::Error`].
     fn commit(&mut self, positions: &[Position]) -> Result<(), KafkaError>;
 
+    /// Asks the group's coordinator whether this is still the member that it believes it to be, by a
+    /// commit that it takes of nobody else. It waits for the answer: keep it off threads that evaluate.
+    ///
+    /// # Errors
+    /// [`KafkaError::NotMember`] where it is not; all else says only that there was no answer.
+    fn confirm(&mut self, position: &Position) -> Result<(), KafkaError>;
+
     /// Ends the membership (a static member stays one until its session times out).
     ///
     /// # Errors
     /// [`KafkaError::TimedOut`] if the client did not end in time; it is then left to the process's
     /// end.
     fn close(self: Box<Self>) -> Result<(), KafkaError>;
+}
+
+/// One partition, read on from a place: no group, no membership, nothing committed.
+pub trait Reader: Send {
+    /// Copies what came, in offset order, waiting up to `timeout` for the first.
+    ///
+    /// # Errors
+    /// The place is no longer kept, or the client is of no use any more. Brokers come and go without
+    /// an error.
+    fn read(&mut self, timeout: Duration) -> Result<Vec<OwnedRecord>, KafkaError>;
+
+    /// First kept offset, and offset of the next record to be written. Asks the cluster.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    fn bounds(&mut self) -> Result<(Offset, Offset), KafkaError>;
 }
 
 /// A record to be sent.
@@ -312,6 +335,9 @@ pub trait Admin {
 
     /// In which ways the existing topic is not as specified; one sentence each.
     fn differences(&self, spec: &TopicSpec) -> Result<Vec<String>, KafkaError>;
+
+    /// Has a partition forget the records before an offset.
+    fn forget_before(&self, topic: &str, partition: u32, offset: Offset) -> Result<(), KafkaError>;
 
     /// Copies all records of the topic (or of one partition) that are visible to a
     /// `read_committed` reader now, in (partition, offset) order. For topics that fit in memory.

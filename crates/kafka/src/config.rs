@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use serde::Deserialize;
@@ -93,6 +94,9 @@ const SECRET: &[&str] = &[
     "oauthbearer",
 ];
 
+/// As in [`CONSUMER_DEFAULTS`].
+const SESSION_MS: u64 = 12_000;
+
 const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "foghorn"),
     ("session.timeout.ms", "12000"),
@@ -164,6 +168,20 @@ impl Properties {
             "bootstrap.servers".to_owned(),
             servers.to_owned(),
         )]))
+    }
+
+    /// With this property, whatever it was.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// How long the group waits for a member that it does not hear of.
+    pub fn session_timeout(&self) -> Duration {
+        let own = self.get("session.timeout.ms");
+        let own = own.and_then(|ms| ms.parse().ok());
+        Duration::from_millis(own.unwrap_or(SESSION_MS))
     }
 
     /// A property's value.

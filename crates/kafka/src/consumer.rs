@@ -23,6 +23,9 @@ use crate::slots::{Slot, Slots};
 pub struct RdConsumer {
     link: BatchConsumer<ConsumerHooks>,
     subscription: Vec<String>,
+    group: String,
+    /// Which share of all partitions is ours, (which, of how many), where no group shares them out.
+    share: Option<(u32, u32)>,
 }
 
 /// How long a question to the cluster may take.
@@ -49,7 +52,57 @@ impl RdConsumer {
         Ok(Self {
             link,
             subscription: config.topics.clone(),
+            group: config.group.clone(),
+            share: None,
         })
+    }
+
+    /// Reads the `share`-th of `of` shares of all partitions, without a membership: for whoever is
+    /// known, by other means, to be the only reader. The group's name serves for commits.
+    ///
+    /// Partitions that come later are taken when [`Consumer::coverage`] is asked for.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses, or a cluster that does not answer.
+    pub fn alone(
+        config: &ConsumerConfig,
+        share: u32,
+        of: u32,
+        owner: Box<dyn StartAt>,
+    ) -> Result<Self, KafkaError> {
+        let mut config = config.clone();
+        config.instance = None;
+        let link = BatchConsumer::create(&config.client(), ConsumerHooks::new(owner))
+            .map_err(|e| KafkaError::from_rd("open a consumer", &e))?;
+        Ok(Self {
+            link,
+            subscription: config.topics,
+            group: config.group,
+            share: Some((share, of.max(1))),
+        })
+    }
+
+    /// Takes what of these topics is ours and was not.
+    fn take_share(&mut self, topics: &[(String, u32)]) -> Result<(), KafkaError> {
+        let Some((share, of)) = self.share else {
+            return Ok(());
+        };
+        let has = self.hooks().slots().assigned();
+        let all = topics.iter().flat_map(|(topic, count)| {
+            let numbers = 0..*count;
+            numbers.map(move |number| TopicPartition::new(topic.as_str(), number))
+        });
+        let ours = all.filter(|at| at.partition % of == share);
+        let new: Vec<_> = ours.filter(|at| !has.contains(at)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let list = partition_list(&new);
+        let client = self.link.client();
+        self.hooks().assigning(client, &list);
+        client
+            .incremental_assign(&list)
+            .map_err(|e| KafkaError::from_rd("assign partitions", &e))
     }
 
     fn hooks(&self) -> &ConsumerHooks {
@@ -225,6 +278,7 @@ impl Consumer for RdConsumer {
         }
         topics.sort();
         topics.dedup();
+        self.take_share(&topics)?;
         Ok(Coverage {
             assigned: self.hooks().slots().assigned(),
             topics,
@@ -387,6 +441,22 @@ impl Consumer for RdConsumer {
         position_list(positions)
             .and_then(|list| self.link.client().commit(&list, CommitMode::Async))
             .map_err(|e| KafkaError::from_rd("commit", &e))
+    }
+
+    fn confirm(&mut self, position: &Position) -> Result<(), KafkaError> {
+        let committed = position_list(std::slice::from_ref(position))
+            .and_then(|list| self.link.client().commit(&list, CommitMode::Sync));
+        committed.map_err(|error| match error.rdkafka_error_code() {
+            Some(
+                code @ (RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::FencedInstanceId
+                | RDKafkaErrorCode::IllegalGeneration),
+            ) => KafkaError::NotMember {
+                group: self.group.clone(),
+                code: format!("{code:?}"),
+            },
+            _ => KafkaError::from_rd("confirm a membership", &error),
+        })
     }
 
     fn close(self: Box<Self>) -> Result<(), KafkaError> {

@@ -49,7 +49,7 @@ impl ConsumerHooks {
         lock(&self.ends)
     }
 
-    fn assigning(&self, client: &BaseConsumer<Self>, list: &TopicPartitionList) {
+    pub(crate) fn assigning(&self, client: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let mut starts = BTreeMap::new();
         let mut owner = lock(&self.owner);
         for mut element in list.elements() {

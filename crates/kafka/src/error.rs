@@ -51,6 +51,14 @@ pub enum KafkaError {
         /// One sentence for each difference.
         differences: Vec<String>,
     },
+    /// The group's coordinator does not know this member, or no longer.
+    #[error("no longer a member of group `{group}` ({code})")]
+    NotMember {
+        /// The group.
+        group: String,
+        /// librdkafka's name of the error.
+        code: String,
+    },
     /// The caller is not (or no longer) the owner of these partitions.
     #[error("failed to {doing}: `{topic}`/{partition} is not assigned to this consumer")]
     NotAssigned {

@@ -22,21 +22,23 @@ mod model_log;
 mod partitioner;
 mod peek;
 mod producer;
+mod reader;
 mod record;
 mod slots;
 
 pub use admin::RdAdmin;
 pub use client::{
-    Ack, Admin, Consumer, Coverage, Creation, Event, Lag, Outgoing, Position, Producer, Start,
-    StartAt, TopicPartition, TopicSpec,
+    Ack, Admin, Consumer, Coverage, Creation, Event, Lag, Outgoing, Position, Producer, Reader,
+    Start, StartAt, TopicPartition, TopicSpec,
 };
 pub use config::{ConsumerConfig, GroupProtocol, Properties};
 pub use consumer::RdConsumer;
 pub use error::{KafkaError, SendError};
 pub use mock::MockBrokers;
 pub use model_group::ModelConsumer;
-pub use model_log::{AckFate, ModelCluster, ModelProducer};
+pub use model_log::{AckFate, ModelCluster, ModelProducer, ModelReader};
 pub use partitioner::{murmur2, partition_of};
 pub use peek::{Peek, PeekFrom};
 pub use producer::RdProducer;
+pub use reader::RdReader;
 pub use record::{Headers, OwnedRecord, Record, TopicId};

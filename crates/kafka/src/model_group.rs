@@ -440,6 +440,16 @@ impl Consumer for ModelConsumer {
         Ok(())
     }
 
+    fn confirm(&mut self, _position: &Position) -> Result<(), KafkaError> {
+        if self.standing().1 == Some(self.incarnation) {
+            return Ok(());
+        }
+        Err(KafkaError::NotMember {
+            group: self.group.clone(),
+            code: "UnknownMemberId".to_owned(),
+        })
+    }
+
     fn close(mut self: Box<Self>) -> Result<(), KafkaError> {
         if self.standing().1 == Some(self.incarnation) {
             self.give_up(false);

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use foghorn_model::Offset;
 
-use crate::client::{Ack, Admin, Creation, Outgoing, Position, Producer, StartAt, TopicSpec};
+use crate::client::{
+    Ack, Admin, Creation, Outgoing, Position, Producer, Reader, StartAt, TopicSpec,
+};
 use crate::context::lock;
 use crate::error::{KafkaError, SendError};
 use crate::model_group::{Group, ModelConsumer};
@@ -25,6 +27,14 @@ pub struct ModelCluster(Arc<Mutex<State>>);
 pub struct ModelProducer {
     cluster: ModelCluster,
     id: u64,
+}
+
+/// A reader of one partition of a [`ModelCluster`].
+pub struct ModelReader {
+    cluster: ModelCluster,
+    topic: String,
+    partition: u32,
+    next: Offset,
 }
 
 /// What becomes of one record that is sent.
@@ -178,6 +188,17 @@ impl ModelCluster {
         }
     }
 
+    /// Reads a partition on from `from`; from the first record that is kept without one.
+    pub fn reader(&self, topic: &str, partition: u32, from: Option<Offset>) -> ModelReader {
+        let low = || self.state().log(topic, partition).map_or(0, |log| log.low);
+        ModelReader {
+            next: from.unwrap_or_else(low),
+            cluster: self.clone(),
+            topic: topic.to_owned(),
+            partition,
+        }
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0)
     }
@@ -223,6 +244,12 @@ impl Admin for ModelCluster {
         Ok(found)
     }
 
+    fn forget_before(&self, topic: &str, partition: u32, offset: Offset) -> Result<(), KafkaError> {
+        self.state().log(topic, partition)?;
+        self.trim(topic, partition, offset);
+        Ok(())
+    }
+
     fn read_to_end(
         &self,
         topic: &str,
@@ -247,6 +274,33 @@ impl Admin for ModelCluster {
             .flat_map(|(_, log)| log.from(log.low, usize::MAX))
             .cloned()
             .collect())
+    }
+}
+
+// === impl ModelReader ===
+
+impl Reader for ModelReader {
+    fn read(&mut self, _timeout: Duration) -> Result<Vec<OwnedRecord>, KafkaError> {
+        let mut state = self.cluster.state();
+        let log = state.log(&self.topic, self.partition)?;
+        if self.next < log.low {
+            return Err(KafkaError::Client {
+                doing: "read a partition",
+                code: "AutoOffsetReset".to_owned(),
+                text: format!("{} is not kept any more", self.next),
+            });
+        }
+        let records: Vec<_> = log.from(self.next, usize::MAX).cloned().collect();
+        if let Some(last) = records.last() {
+            self.next = last.offset + 1;
+        }
+        Ok(records)
+    }
+
+    fn bounds(&mut self) -> Result<(Offset, Offset), KafkaError> {
+        let mut state = self.cluster.state();
+        let log = state.log(&self.topic, self.partition)?;
+        Ok((log.low, log.shown()))
     }
 }
 

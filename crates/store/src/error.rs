@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use foghorn_kafka::KafkaError;
+use foghorn_model::Offset;
+
 /// A state file could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -87,6 +90,46 @@ pub enum StoreError {
     Poisoned {
         /// Which file.
         path: PathBuf,
+    },
+    /// The cluster that holds a log said no.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// A record of a log in a topic cannot be read, or not be written (then its offset is -1).
+    #[error(
+        "topic `{topic}`, offset {offset}: the signal log cannot go on: {why}. Nothing was changed"
+    )]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// Where.
+        offset: Offset,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another instance has taken over: what was not acknowledged before that does not hold.
+    #[error("topic `{topic}`: {by} has taken over (epoch {epoch})")]
+    Fenced {
+        /// The topic.
+        topic: String,
+        /// Who.
+        by: String,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// What was still to be read of a log in a topic is not kept any more.
+    #[error(
+        "topic `{topic}`: records that were still to be read have been deleted: another instance has \
+         taken over, or the topic has a retention of its own (it must have none)"
+    )]
+    Forgotten {
+        /// The topic.
+        topic: String,
+    },
+    /// It is no use going on with a log in a topic.
+    #[error("the signal log is given up: {why}")]
+    GivenUp {
+        /// Why.
+        why: String,
     },
     /// A record cannot be written in the file's format.
     #[error("{path}: a record cannot be written: {why}", path = path.display())]

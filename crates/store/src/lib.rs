@@ -11,6 +11,7 @@ mod lock;
 mod numbers;
 pub mod outbox;
 mod segment;
+pub mod shared_log;
 pub mod signal_log;
 mod snapshots;
 
@@ -20,5 +21,6 @@ mod fixtures;
 pub use error::StoreError;
 pub use journal::{Journal, Kept, Replay};
 pub use outbox::{Outbox, OutboxItem, Unsaved};
+pub use shared_log::{GivenUp, LogClients, SharedLog};
 pub use signal_log::SignalLog;
 pub use snapshots::{PartKind, SnapshotWriter, Snapshots};

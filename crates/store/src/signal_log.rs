@@ -16,6 +16,7 @@ use crate::frame::FileKind;
 use crate::lock::DirLock;
 use crate::numbers;
 use crate::segment::{Segment, sync_parent};
+use crate::shared_log::SharedLog;
 
 const KIND: FileKind = FileKind {
     magic: *b"FHSIGLOG",
@@ -23,14 +24,21 @@ const KIND: FileKind = FileKind {
     name: "signal log",
 };
 
-/// The log of one instance, on disk or (for replays) nowhere.
+/// The log of one instance: on disk, in a topic that others can take over or, for replays, nowhere.
 #[derive(Debug)]
 pub struct SignalLog {
-    disk: Option<Disk>,
-    /// Entries that were ever in it, those that are forgotten among them.
+    kept: Kept,
+    /// Entries that were ever in it, those that are forgotten among them. A topic counts its own.
     entries: u64,
     /// Of them, those that are forgotten.
     first: u64,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Nowhere,
+    Disk(Disk),
+    Topic(Box<SharedLog>),
 }
 
 #[derive(Debug)]
@@ -118,25 +126,36 @@ impl SignalLog {
                 },
             )?);
         }
-        let disk = last.map(|segment| Disk {
-            dir: dir.to_owned(),
-            full,
-            segment,
-            begins: files.last().copied().unwrap_or(0),
-            _lock: lock,
+        let kept = last.map_or(Kept::Nowhere, |segment| {
+            Kept::Disk(Disk {
+                dir: dir.to_owned(),
+                full,
+                segment,
+                begins: files.last().copied().unwrap_or(0),
+                _lock: lock,
+            })
         });
         let log = Self {
-            disk,
+            kept,
             entries: first + entries.len() as u64,
             first,
         };
         Ok((log, entries))
     }
 
+    /// A log in a topic, taken over.
+    pub fn shared(log: SharedLog) -> Self {
+        Self {
+            kept: Kept::Topic(Box::new(log)),
+            entries: 0,
+            first: 0,
+        }
+    }
+
     /// A log that keeps nothing but its length: for replays and tests, whose input is still there.
     pub fn memory() -> Self {
         Self {
-            disk: None,
+            kept: Kept::Nowhere,
             entries: 0,
             first: 0,
         }
@@ -147,17 +166,10 @@ impl SignalLog {
     /// # Errors
     /// What the system says; none of the entries is in the log then.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
-        if let Some(disk) = &mut self.disk {
-            let mut frames = Vec::new();
-            for entry in entries {
-                let payload =
-                    numbers::encode(entry.clone()).map_err(|error| StoreError::Unwritable {
-                        path: disk.segment.path().to_owned(),
-                        why: error.to_string(),
-                    })?;
-                disk.segment.frame(&payload, &mut frames)?;
-            }
-            disk.segment.append(&frames)?;
+        match &mut self.kept {
+            Kept::Nowhere => {}
+            Kept::Disk(disk) => disk.append(entries)?,
+            Kept::Topic(topic) => topic.append(entries)?,
         }
         self.entries += entries.len() as u64;
         Ok(())
@@ -166,11 +178,14 @@ impl SignalLog {
     /// Makes everything that was appended durable.
     ///
     /// # Errors
-    /// What the system says; the log takes nothing more after that.
+    /// What the system says; the log takes nothing more after that. [`StoreError::Fenced`] where
+    /// another instance has taken over a log in a topic.
     pub fn sync(&mut self) -> Result<(), StoreError> {
-        self.disk
-            .as_mut()
-            .map_or(Ok(()), |disk| disk.segment.sync())
+        match &mut self.kept {
+            Kept::Nowhere => Ok(()),
+            Kept::Disk(disk) => disk.segment.sync(),
+            Kept::Topic(topic) => topic.sync(),
+        }
     }
 
     /// Begins a new file with the next entry, where the last one has any. What was appended is durable.
@@ -179,9 +194,13 @@ impl SignalLog {
     /// What the system says; the log goes on in its last file then.
     pub fn roll(&mut self) -> Result<(), StoreError> {
         self.sync()?;
-        let Some(disk) = self.disk.as_mut().filter(|disk| disk.begins < self.entries) else {
+        let Kept::Disk(disk) = &mut self.kept else {
+            // A topic is forgotten by the record.
             return Ok(());
         };
+        if disk.begins >= self.entries {
+            return Ok(());
+        }
         let path = file_of(&disk.dir, self.entries);
         let begun = begin(&path);
         if begun.is_err() && path.exists() {
@@ -204,8 +223,10 @@ impl SignalLog {
     /// # Errors
     /// What the system says; what is left is a log all the same.
     pub fn forget_before(&mut self, position: u64) -> Result<(), StoreError> {
-        let Some(disk) = &mut self.disk else {
-            return Ok(());
+        let disk = match &mut self.kept {
+            Kept::Nowhere => return Ok(()),
+            Kept::Topic(topic) => return topic.forget_before(position),
+            Kept::Disk(disk) => disk,
         };
         while let Some(oldest) = disk.full.first().filter(|full| full.end <= position) {
             fs::remove_file(&oldest.path).map_err(StoreError::io(&oldest.path, "remove"))?;
@@ -218,25 +239,58 @@ impl SignalLog {
 
     /// Position of the oldest entry that is kept.
     pub fn first(&self) -> u64 {
-        self.first
+        match &self.kept {
+            Kept::Topic(topic) => topic.first(),
+            _ => self.first,
+        }
     }
 
     /// Position of the next entry: how many were ever appended.
     pub fn len(&self) -> u64 {
-        self.entries
+        match &self.kept {
+            Kept::Topic(topic) => topic.len(),
+            _ => self.entries,
+        }
     }
 
     /// Whether it never had any: a first start.
     pub fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.len() == 0
     }
 
-    /// Bytes on disk; 0 for one in memory.
+    /// Bytes of what is kept; 0 for one in memory.
     pub fn bytes(&self) -> u64 {
-        self.disk.as_ref().map_or(0, |disk| {
-            let full: u64 = disk.full.iter().map(|full| full.bytes).sum();
-            full + disk.segment.bytes()
-        })
+        match &self.kept {
+            Kept::Nowhere => 0,
+            Kept::Disk(disk) => {
+                let full: u64 = disk.full.iter().map(|full| full.bytes).sum();
+                full + disk.segment.bytes()
+            }
+            Kept::Topic(topic) => topic.bytes(),
+        }
+    }
+
+    /// How often a log in a topic was taken over; `None` for any other.
+    pub fn epoch(&self) -> Option<u64> {
+        match &self.kept {
+            Kept::Topic(topic) => Some(topic.epoch()),
+            _ => None,
+        }
+    }
+}
+
+impl Disk {
+    fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let mut frames = Vec::new();
+        for entry in entries {
+            let payload =
+                numbers::encode(entry.clone()).map_err(|error| StoreError::Unwritable {
+                    path: self.segment.path().to_owned(),
+                    why: error.to_string(),
+                })?;
+            self.segment.frame(&payload, &mut frames)?;
+        }
+        self.segment.append(&frames)
     }
 }
 
