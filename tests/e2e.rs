@@ -18,6 +18,8 @@ mod bounds;
 mod client;
 #[path = "e2e/crashes.rs"]
 mod crashes;
+#[path = "e2e/failover.rs"]
+mod failover;
 #[path = "e2e/feed.rs"]
 mod feed;
 #[path = "e2e/flow.rs"]

@@ -52,7 +52,6 @@ pub(crate) struct Home {
 
 struct Running {
     child: Child,
-    address: Option<SocketAddr>,
     /// Lines that earlier runs had said.
     since: usize,
 }
@@ -120,11 +119,7 @@ impl Home {
                 said.lock().unwrap().push(line);
             }
         });
-        self.running = Some(Running {
-            child,
-            address: None,
-            since,
-        });
+        self.running = Some(Running { child, since });
     }
 
     /// Starts the process and waits until it is ready.
@@ -135,9 +130,14 @@ impl Home {
 
     pub(crate) fn await_ready(&mut self) {
         self.address();
-        until("ready", 60, || {
-            (self.get("/-/ready").status == 200).then_some(())
-        });
+        until("ready", 60, || self.is_ready().then_some(()));
+    }
+
+    /// Whether it is ready; one that does not answer is not.
+    pub(crate) fn is_ready(&self) -> bool {
+        let answer = |address| ask(address, "GET /-/ready", &[], b"").ok();
+        let answer = self.listens().and_then(answer);
+        answer.is_some_and(|answer| answer.status == 200)
     }
 
     /// What the present process said so far.
@@ -158,19 +158,17 @@ impl Home {
 
     /// Where the API listens; waits for it.
     pub(crate) fn address(&mut self) -> SocketAddr {
-        if let Some(address) = self.running.as_ref().unwrap().address {
-            return address;
-        }
-        let address = until("listening", 30, || {
+        until("listening", 30, || {
             self.assert_alive();
-            let line = self
-                .said()
-                .into_iter()
-                .find(|line| line.contains("listening"))?;
-            line.rsplit_once("address=")?.1.trim().parse().ok()
-        });
-        self.running.as_mut().unwrap().address = Some(address);
-        address
+            self.listens()
+        })
+    }
+
+    /// Where the API listens at present: an instance that stood by opens another door when it is active.
+    fn listens(&self) -> Option<SocketAddr> {
+        let said = self.said();
+        let line = said.iter().rfind(|line| line.contains("listening"))?;
+        line.rsplit_once("address=")?.1.trim().parse().ok()
     }
 
     fn assert_alive(&mut self) {
@@ -180,12 +178,7 @@ impl Home {
 
     /// A request to the API, with header lines.
     pub(crate) fn ask(&self, what: &str, headers: &[&str], body: &[u8]) -> Answer {
-        let address = self
-            .running
-            .as_ref()
-            .unwrap()
-            .address
-            .expect("it listens already");
+        let address = self.listens().expect("it listens already");
         ask(address, what, headers, body).unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 

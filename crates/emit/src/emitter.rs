@@ -144,7 +144,7 @@ impl Emitter {
     /// Delivers what is there, for at most `within`, and ends the threads. What is not delivered
     /// stays in the outbox; alerts are told of again after the next start. A sink in the midst of an attempt then is left to itself: its revision
     /// may arrive and yet be sent again after the next start.
-    pub fn drain(self, within: Duration) -> Vec<SinkStatus> {
+    pub fn drain(&self, within: Duration) -> Vec<SinkStatus> {
         let deadline = Instant::now() + within;
         self.shared.lock().deadline = Some(deadline);
         self.shared.set_phase(Phase::Draining);

@@ -550,7 +550,8 @@ impl Brain {
             | Entry::Pin(_)
             | Entry::Blind { .. }
             | Entry::Lowered { .. }
-            | Entry::TurnedAway { .. } => return,
+            | Entry::TurnedAway { .. }
+            | Entry::Delivered { .. } => return,
         }
         correlator.flush(out);
     }

@@ -178,6 +178,11 @@ pub enum Entry {
     },
     /// A command.
     Command(Command),
+    /// What sinks have acknowledged, where another instance may take over: it does not say it again.
+    Delivered {
+        /// Per sink: incidents and their revisions.
+        told: Vec<(String, Vec<(IncidentId, u32)>)>,
+    },
 }
 
 impl Entry {
@@ -197,6 +202,7 @@ impl Entry {
             | Self::Read { .. }
             | Self::Scopes { .. }
             | Self::Own { .. }
+            | Self::Delivered { .. }
             | Self::Command(_) => false,
         }
     }

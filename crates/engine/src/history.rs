@@ -7,8 +7,8 @@ use std::sync::Arc;
 use foghorn_eval::alerts::ActiveAlert;
 use foghorn_eval::intake::TurnedAway;
 use foghorn_model::{
-    AlertState, Labels, MatchKind, Offset, Partition, Reason, RuleId, Signal, Timestamp,
-    Transition, TransitionKind,
+    AlertState, IncidentId, Labels, MatchKind, Offset, Partition, Reason, RuleId, Signal,
+    Timestamp, Transition, TransitionKind,
 };
 use foghorn_rules::{LoadOptions, Source, load};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,9 @@ pub struct History {
     pub own: BTreeMap<Labels, Timestamp>,
     /// Correlation's now.
     pub now: Option<Timestamp>,
+    /// The highest revision of each incident that each sink has acknowledged, where that is logged.
+    #[serde(default)]
+    pub delivered: BTreeMap<String, BTreeMap<IncidentId, u32>>,
 }
 
 impl History {
@@ -205,6 +208,15 @@ impl History {
                     match alert.ends_at {
                         None => drop(self.own.insert(alert.labels.clone(), alert.starts_at)),
                         Some(_) => drop(self.own.remove(&alert.labels)),
+                    }
+                }
+            }
+            Entry::Delivered { told } => {
+                for (sink, incidents) in told {
+                    let known = self.delivered.entry(sink.clone()).or_default();
+                    for (incident, revision) in incidents {
+                        let known = known.entry(*incident).or_default();
+                        *known = revision.max(known).to_owned();
                     }
                 }
             }

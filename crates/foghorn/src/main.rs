@@ -12,6 +12,7 @@ mod replay;
 mod rule_files;
 mod run;
 mod sample;
+mod standby;
 mod test;
 mod web;
 

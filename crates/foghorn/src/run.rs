@@ -23,8 +23,10 @@ use foghorn_ingest::SourceConfig;
 use foghorn_kafka::Properties;
 use foghorn_model::Timestamp;
 use foghorn_runtime::{
-    DeadLetters, Handle, HttpQueue, Live, LiveConfig, Metrics, OutboxBacklog, ViewAlerts, clock,
+    Active, DeadLetters, Failover, Handle, Hold, HttpQueue, Lease, Live, LiveConfig, LiveError,
+    Metrics, OutboxBacklog, ViewAlerts, clock,
 };
+use foghorn_store::StoreError;
 use foghorn_wire::Format;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -35,47 +37,63 @@ use crate::args::{Output, RunArgs};
 use crate::config::{Config, LogFormat, beside, load, without_secrets};
 use crate::out::{Failure, colours, complain};
 use crate::rule_files::{self, Loaded};
+use crate::standby::stand_by;
 use crate::{logging, replay};
 
 /// How long sinks may take to deliver what is left at the end.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// So long at most an instance that others may relieve waits for the cluster at its end.
+const END_WITHIN: Duration = Duration::from_secs(25);
+/// After a takeover that failed another one is tried so much later.
+const REST: Duration = Duration::from_secs(1);
+
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
-    let mut config = load(&args.config, &args.set)?;
-    if let Some(output) = args.output {
-        config.log.format = if output == Output::Json {
-            LogFormat::Json
-        } else {
-            LogFormat::Text
-        };
-    }
-    logging::start(&config.log)?;
-    let loaded = read_rules(&config, &args.config)?;
+    let mut is_first = true;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let running = Running::start(
-        config,
-        args.config.clone(),
-        args.set.clone(),
-        loaded,
-        &runtime,
-    )?;
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    // More than once only where the work goes to and fro between instances.
     loop {
-        if running.live.is_over() {
-            break;
+        let mut config = load(&args.config, &args.set)?;
+        if let Some(output) = args.output {
+            config.log.format = if output == Output::Json {
+                LogFormat::Json
+            } else {
+                LogFormat::Text
+            };
         }
-        for signal in signals.pending() {
-            match signal {
-                SIGHUP => running.reload(),
-                _ => running.live.handle().stop(),
+        if std::mem::take(&mut is_first) {
+            logging::start(&config.log)?;
+        }
+        let loaded = read_rules(&config, &args.config)?;
+        let mut leased = None;
+        if !config.failover.topics.is_empty() {
+            let properties = properties(&config, &args.config)?;
+            let (shared, kafka) = (config.failover.clone(), config.kafka.clone());
+            let failover = Failover::new(shared, kafka, properties);
+            let (http, path) = (&config.http, &args.config);
+            leased = stand_by(failover, http, path, &mut signals, &runtime)?;
+            if leased.is_none() {
+                break;
             }
         }
-        std::thread::sleep(Duration::from_millis(50));
+        let (path, set) = (args.config.clone(), args.set.clone());
+        let over = Running::start(config, path, set, loaded, leased, &runtime)
+            .and_then(|running| running.work(&mut signals, &runtime));
+        match over {
+            Ok(()) => break,
+            Err(error) => match error.downcast_ref::<LiveError>() {
+                Some(over) if over.is_overtaken() => {
+                    warn!(why = %over, "another instance does the work: standing by again");
+                    std::thread::sleep(REST);
+                }
+                _ => return Err(error.into()),
+            },
+        }
     }
-    running.finish()?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
 }
@@ -116,6 +134,7 @@ struct Running {
     serving: Serving,
     readiness: Readiness,
     reloader: Arc<Reloader>,
+    lease: Option<Lease>,
 }
 
 impl Running {
@@ -124,8 +143,11 @@ impl Running {
         path: PathBuf,
         set: Vec<String>,
         loaded: Loaded,
+        leased: Option<(Lease, Active)>,
         runtime: &tokio::runtime::Runtime,
     ) -> anyhow::Result<Self> {
+        let (lease, active) = leased.unzip();
+        let hold = lease.as_ref().map(Lease::hold);
         let metrics = Arc::new(Metrics::new()?);
         let config_text = std::fs::read_to_string(&path).unwrap_or_default();
         let sink_metrics = SinkMetrics::register(metrics.registry())?;
@@ -194,6 +216,7 @@ impl Running {
                     scope_ttl_ms: config.time.scope_ttl.0,
                 },
                 state_dir: beside(&path, &config.state_dir),
+                active,
                 snapshot_interval_ms: Some(config.snapshot_interval.0).filter(|ms| *ms > 0),
                 on_gap: config.on_gap,
                 incident_retention_ms: config.incident_retention.0,
@@ -220,6 +243,7 @@ impl Running {
             &config.sinks,
             &config.external_labels,
             &live,
+            hold,
             &sink_metrics,
             runtime,
         )?;
@@ -265,7 +289,44 @@ impl Running {
             serving,
             readiness,
             reloader,
+            lease,
         })
+    }
+
+    /// Works until it is asked to end, or cannot go on.
+    fn work(self, signals: &mut Signals, runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
+        let hold = self.lease.as_ref().map(Lease::hold);
+        let mut was_sure = true;
+        loop {
+            if self.live.is_over() {
+                return self.finish(false, runtime);
+            }
+            for signal in signals.pending() {
+                if signal == SIGHUP {
+                    self.reload();
+                    continue;
+                }
+                if let Some(hold) = &hold {
+                    hold.end_within(END_WITHIN);
+                }
+                return self.finish(false, runtime);
+            }
+            if let Some(hold) = &hold {
+                if let Some(why) = hold.over() {
+                    warn!(why, "nothing more is said");
+                    self.live.handle().abandon();
+                    return self.finish(true, runtime);
+                }
+                let is_sure = hold.is_sure();
+                if is_sure != was_sure {
+                    warn!(is_sure, "sinks wait while the lease is not certain");
+                    // What waited goes out.
+                    self.emitter.wake();
+                }
+                was_sure = is_sure;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn reload(&self) {
@@ -277,25 +338,45 @@ impl Running {
         }
     }
 
-    fn finish(self) -> anyhow::Result<()> {
+    /// Ends everything in order. Unless another instance does the work already, what was decided is
+    /// delivered.
+    fn finish(self, overtaken: bool, runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
         self.readiness.set_not_ready("stopping");
         info!("stopping: working off what was read");
         let standing = logging::standing(self.live.view());
-        let ended = self.live.finish();
-        if let Ok(emitter) = Arc::try_unwrap(self.emitter).map_err(drop) {
-            for sink in emitter.drain(DRAIN) {
-                if sink.pending > 0 {
-                    warn!(
-                        sink = sink.name,
-                        pending = sink.pending,
-                        "not everything was delivered; it will be after the next start"
-                    );
-                }
+        let ended = if self.lease.is_some() {
+            // Before the log is given up: what sinks acknowledge is written down there.
+            if !overtaken {
+                deliver_rest(&self.emitter);
             }
-        }
-        self.serving.stop();
+            self.live.finish()
+        } else {
+            let ended = self.live.finish();
+            deliver_rest(&self.emitter);
+            ended
+        };
+        self.serving.stop_and_wait(runtime);
+        drop(self.lease);
         info!(standing, "stopped");
-        ended.map_err(Into::into)
+        ended?;
+        if overtaken {
+            let why = "the lease is over".to_owned();
+            return Err(LiveError::from(StoreError::GivenUp { why }).into());
+        }
+        Ok(())
+    }
+}
+
+/// Delivers what waits, for a while.
+fn deliver_rest(emitter: &Emitter) {
+    for sink in emitter.drain(DRAIN) {
+        if sink.pending > 0 {
+            warn!(
+                sink = sink.name,
+                pending = sink.pending,
+                "not everything was delivered; it will be after the next start"
+            );
+        }
     }
 }
 
@@ -334,6 +415,7 @@ fn sinks(
     configs: &[SinkConfig],
     external_labels: &BTreeMap<String, String>,
     live: &Live,
+    hold: Option<Hold>,
     metrics: &SinkMetrics,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<Emitter> {
@@ -343,9 +425,10 @@ fn sinks(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .set_sinks(&names)?;
-    let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog::new(Arc::clone(live.outbox())));
+    let backlog: Arc<dyn Backlog> =
+        Arc::new(OutboxBacklog::new(Arc::clone(live.outbox())).under(hold.clone()));
     let mut emitter = Emitter::start(sinks.incidents, &backlog, metrics)?;
-    let feed: Arc<dyn AlertFeed> = Arc::new(ViewAlerts::new(Arc::clone(live.view())));
+    let feed: Arc<dyn AlertFeed> = Arc::new(ViewAlerts::new(Arc::clone(live.view())).under(hold));
     for sink in sinks.alerts {
         emitter.send_alerts(sink, &feed, clock::wall, metrics)?;
     }
@@ -473,13 +556,17 @@ impl Queries for Asked {
 }
 
 /// An HTTP server that runs until it is dropped.
-struct Serving {
+pub(crate) struct Serving {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
 }
 
+/// So long at most answers that are under way are waited for.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 impl Serving {
-    fn open(
+    pub(crate) fn open(
         config: HttpConfig,
         api: Api,
         access: Arc<Access>,
@@ -488,7 +575,7 @@ impl Serving {
         let server = runtime.block_on(Server::bind(config, api, access))?;
         let address = server.local_addr()?;
         let (stop, stopped) = oneshot::channel();
-        runtime.spawn(async move {
+        let task = runtime.spawn(async move {
             let stopped = async move {
                 // An error says that nobody can stop it any more: that stops it too.
                 let _gone = stopped.await;
@@ -497,12 +584,31 @@ impl Serving {
                 error!(%error, "the HTTP server failed");
             }
         });
-        Ok(Self { address, stop })
+        Ok(Self {
+            address,
+            stop,
+            task,
+        })
     }
 
-    fn stop(self) {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops, and waits until the address is free.
+    pub(crate) fn stop_and_wait(self, runtime: &tokio::runtime::Runtime) {
         // An error says that it has stopped by itself.
         let _gone = self.stop.send(());
+        runtime.block_on(async {
+            let mut task = self.task;
+            let ended = tokio::time::timeout(LAST_ANSWERS, &mut task).await;
+            if ended.is_err() {
+                task.abort();
+                // It has ended, one way or the other.
+                let _aborted = task.await;
+            }
+        });
     }
 }
 
@@ -542,7 +648,7 @@ impl ViewApi {
         if let Ok(mut signals) = Signals::new([SIGTERM, SIGINT]) {
             let _signal = signals.forever().next();
         }
-        self.serving.stop();
+        self.serving.stop_and_wait(&self.runtime);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 }

@@ -447,10 +447,9 @@ impl Consumer for RdConsumer {
         let committed = position_list(std::slice::from_ref(position))
             .and_then(|list| self.link.client().commit(&list, CommitMode::Sync));
         committed.map_err(|error| match error.rdkafka_error_code() {
+            // An illegal generation may be one that is being agreed on at the moment.
             Some(
-                code @ (RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::FencedInstanceId
-                | RDKafkaErrorCode::IllegalGeneration),
+                code @ (RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::FencedInstanceId),
             ) => KafkaError::NotMember {
                 group: self.group.clone(),
                 code: format!("{code:?}"),

@@ -7,10 +7,14 @@ use foghorn_emit::{AlertFeed, AlertKey, Ended, RuleAlert};
 use foghorn_engine::{AlertView, View};
 use foghorn_model::{AlertState, RuleId};
 
+use crate::lease::Hold;
+
 /// Alerts of rules, those of log matches among them. Other programs' alerts, and Foghorn's own, are
 /// left out: whoever is told of these by a sink may be the one who told Foghorn.
 pub struct ViewAlerts {
     view: Arc<View>,
+    /// As an outbox's: see [`crate::OutboxBacklog::under`].
+    hold: Option<Hold>,
 }
 
 /// What is known of a rule: its group's interval and its expression.
@@ -19,7 +23,14 @@ type Rules = HashMap<RuleId, (i64, Arc<str>)>;
 impl ViewAlerts {
     /// Over this read model.
     pub fn new(view: Arc<View>) -> Self {
-        Self { view }
+        Self { view, hold: None }
+    }
+
+    /// Of an instance that tells of nothing unless its lease is certain.
+    #[must_use]
+    pub fn under(mut self, hold: Option<Hold>) -> Self {
+        self.hold = hold;
+        self
     }
 
     fn rules(&self) -> Rules {
@@ -36,6 +47,9 @@ impl AlertFeed for ViewAlerts {
     /// The view may change under way. An alert that ends is found among the ended before it leaves
     /// the others, so looked for in this order it is found in at least one of the two.
     fn alerts(&self) -> Vec<RuleAlert> {
+        if self.hold.as_ref().is_some_and(|hold| !hold.is_sure()) {
+            return Vec::new();
+        }
         let active = self.view.alerts.iter();
         let active: Vec<_> = active.map(|entry| Arc::clone(&entry)).collect();
         let ended = self.view.resolved.iter();

@@ -6,12 +6,15 @@ use foghorn_emit::{Backlog, Pending};
 use foghorn_store::Outbox;
 
 use crate::hub::lock;
+use crate::lease::Hold;
 
 /// See the module's text.
 pub struct OutboxBacklog {
     outbox: Arc<Mutex<Outbox>>,
     /// Held by who writes it down: what is older never replaces what is newer.
     saving: Mutex<()>,
+    /// Where others may take over: nothing is handed out unless certainly nobody has.
+    hold: Option<Hold>,
 }
 
 impl OutboxBacklog {
@@ -20,12 +23,23 @@ impl OutboxBacklog {
         Self {
             outbox,
             saving: Mutex::default(),
+            hold: None,
         }
+    }
+
+    /// Of an instance that hands nothing out unless its lease is certain.
+    #[must_use]
+    pub fn under(mut self, hold: Option<Hold>) -> Self {
+        self.hold = hold;
+        self
     }
 }
 
 impl Backlog for OutboxBacklog {
     fn pending(&self, sink: &str, limit: usize) -> Vec<Pending> {
+        if self.hold.as_ref().is_some_and(|hold| !hold.is_sure()) {
+            return Vec::new();
+        }
         let outbox = lock(&self.outbox);
         let items = outbox.pending(sink).take(limit);
         items

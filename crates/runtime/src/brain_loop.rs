@@ -132,6 +132,7 @@ impl BrainLoop {
             if now - measured >= 1_000 {
                 measured = now;
                 self.measure();
+                self.acknowledge()?;
                 self.look_at_self(now)?;
                 self.dead_letters.serve();
                 self.check_coverage(now)?;
@@ -143,6 +144,7 @@ impl BrainLoop {
                 self.hub.wait(Duration::from_millis(5));
             }
         }
+        self.acknowledge()?;
         self.log.sync()?;
         match lock(&self.hub.failure).take() {
             Some(why) => Err(LiveError::Thread(why)),
@@ -473,6 +475,20 @@ impl BrainLoop {
         // They follow from the log, which is durable: nobody waits for the outbox to be.
         lock(&self.outbox).append(incidents)?;
         Ok(())
+    }
+
+    /// Writes down what sinks have acknowledged, where others may take over.
+    fn acknowledge(&mut self) -> Result<(), LiveError> {
+        let told = lock(&self.outbox).take_acknowledged();
+        if told.is_empty() {
+            return Ok(());
+        }
+        let told = told
+            .into_iter()
+            .map(|(sink, incidents)| (sink, incidents.into_iter().collect()));
+        self.write(&[Entry::Delivered {
+            told: told.collect(),
+        }])
     }
 
     /// Sends on what rules recorded at ticks that are durable now.

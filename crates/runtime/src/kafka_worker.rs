@@ -87,7 +87,7 @@ pub(crate) struct KafkaWorker {
 impl KafkaWorker {
     /// Reads until the end is asked for.
     pub(crate) fn run(mut self) {
-        let (mut looked, mut committed, mut learnt) = (Timestamp::MIN, wall(), wall());
+        let (mut looked, mut committed, mut learnt) = (Timestamp::MIN, wall(), Timestamp::MIN);
         while !self.hub.stopping() {
             if let Err(error) = self.poll() {
                 self.hub.fail(format!("worker {}: {error}", self.index));
@@ -105,7 +105,10 @@ impl KafkaWorker {
             }
             if now - learnt >= TOPICS_MS {
                 learnt = now;
-                if let Err(error) = learn_topics(&mut *self.consumer, &self.sources, &self.hub) {
+                let learning = learn_topics(&mut *self.consumer, &self.sources, &self.hub);
+                // One that reads alone takes its share with it.
+                let learnt = learning.and_then(|()| self.consumer.coverage().map(drop));
+                if let Err(error) = learnt {
                     warn!(%error, "the cluster's topics could not be listed");
                 }
             }

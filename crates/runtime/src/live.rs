@@ -28,6 +28,7 @@ use tracing::{error, warn};
 use crate::clock::wall;
 use crate::dead_letters::DeadLetters;
 use crate::directory::Directory;
+use crate::failover::Active;
 use crate::http_feed::{HttpQueue, HttpWorker};
 use crate::hub::{Hub, lock};
 use crate::kafka_worker::{KafkaWorker, Starter};
@@ -98,6 +99,9 @@ pub struct LiveConfig {
     pub scope_times: ScopeTimes,
     /// Where the signal log, the outbox, the journal and the snapshots live.
     pub state_dir: PathBuf,
+    /// Where others may take over: the lease that is held, and the topics in which the signal log and
+    /// what sinks acknowledged live then.
+    pub active: Option<Active>,
     /// Snapshots are so far apart, in milliseconds; `None` where there are none.
     pub snapshot_interval_ms: Option<i64>,
     /// What a start does where a source no longer keeps what it needs.
@@ -172,6 +176,21 @@ pub enum LiveError {
     Thread(String),
 }
 
+impl LiveError {
+    /// Whether it says only that another instance does the work from now on.
+    pub fn is_overtaken(&self) -> bool {
+        let overtaken = |error: &StoreError| {
+            matches!(
+                error,
+                StoreError::Fenced { .. }
+                    | StoreError::Forgotten { .. }
+                    | StoreError::GivenUp { .. }
+            )
+        };
+        matches!(self, Self::Store(error) if overtaken(error))
+    }
+}
+
 /// A handle to ask things of a running runtime. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
@@ -183,6 +202,12 @@ impl Handle {
     /// Ends it: a last snapshot is written, what was read is worked off, the log is synced.
     pub fn stop(&self) {
         self.hub.ending.store(true, Ordering::Release);
+        self.hub.ring();
+    }
+
+    /// Ends it at once, since another instance does the work: nothing more is said.
+    pub fn abandon(&self) {
+        self.hub.stop.store(true, Ordering::Release);
         self.hub.ring();
     }
 
@@ -264,9 +289,10 @@ impl Live {
         on_news: impl Fn() + Send + 'static,
         on_ready: impl Fn(Result<(), String>) + Send + 'static,
     ) -> Result<Self, LiveError> {
-        let (log, entries) = SignalLog::open(&config.state_dir.join("signals"))?;
-        let outbox = Outbox::open(&config.state_dir.join("outbox"))?;
-        let outbox = Arc::new(Mutex::new(outbox));
+        let (log, entries) = match &config.active {
+            Some(active) => active.take_over()?,
+            None => SignalLog::open(&config.state_dir.join("signals"))?,
+        };
         let view = Arc::new(View::default());
         let kafka = config.kafka.as_ref();
         let kafka_workers = if kafka.is_some() {
@@ -308,6 +334,11 @@ impl Live {
             history: frontier,
             restored,
         } = find(&store, &known, entries)?;
+        let outbox = match &config.active {
+            Some(_) => Outbox::taken_over(frontier.delivered.clone()),
+            None => Outbox::open(&config.state_dir.join("outbox"))?,
+        };
+        let outbox = Arc::new(Mutex::new(outbox));
         let reload =
             logged(&frontier).map(|_| (Arc::clone(&config.catalog), config.rule_files.clone()));
         let (snapshot, core, shards) = match restored {
@@ -379,7 +410,8 @@ impl Live {
                     kafka,
                     &config.properties,
                     &sources,
-                    worker,
+                    (worker, kafka_workers),
+                    config.active.is_some(),
                     &hub,
                 )?);
             }
@@ -630,11 +662,9 @@ fn resume_http(
 
 /// What the log says was decided and the outbox never got: the crash came in between.
 fn catch_up(outbox: &mut Outbox, view: &View) -> Result<(), StoreError> {
-    let mut latest: Vec<_> = view
-        .incidents
-        .iter()
-        .map(|entry| Incident::clone(entry.value()))
-        .collect();
+    let all = view.incidents.iter();
+    let wanted = all.filter(|incident| outbox.is_wanted(incident.value()));
+    let mut latest: Vec<_> = wanted.map(|entry| Incident::clone(entry.value())).collect();
     latest.sort_by_key(|incident| (incident.updated_at, incident.id));
     outbox.append(&latest).map(drop)
 }
@@ -656,7 +686,8 @@ fn join_group(
     kafka: &KafkaConfig,
     properties: &Properties,
     sources: &[SourceConfig],
-    worker: usize,
+    (worker, of): (usize, usize),
+    is_alone: bool,
     hub: &Arc<Hub>,
 ) -> Result<Box<dyn Consumer + Send>, KafkaError> {
     let topics: Vec<&str> = sources
@@ -665,11 +696,14 @@ fn join_group(
         .map(String::as_str)
         .collect();
     let mut config = ConsumerConfig::new(properties.clone(), &kafka.group, &topics);
+    let owner = Box::new(Starter::new(Arc::clone(hub)));
+    if is_alone {
+        // The lease says so: nobody need agree, and nobody's session need end first.
+        let consumer = RdConsumer::alone(&config, worker as u32, of as u32, owner)?;
+        return Ok(Box::new(consumer));
+    }
     config.instance = (!kafka.instance.is_empty()).then(|| format!("{}-{worker}", kafka.instance));
-    Ok(Box::new(RdConsumer::join(
-        &config,
-        Box::new(Starter::new(Arc::clone(hub))),
-    )?))
+    Ok(Box::new(RdConsumer::join(&config, owner)?))
 }
 
 pub(crate) fn pins_of(history: &History, partition: Partition) -> Vec<(Offset, Timestamp)> {

@@ -143,6 +143,9 @@ pub(crate) fn entries() -> Vec<Entry> {
             incident: IncidentId(5),
             by: "ana".to_owned(),
         }),
+        Entry::Delivered {
+            told: vec![("pager".to_owned(), vec![(IncidentId(5), 3)])],
+        },
     ]
 }
 

@@ -20,7 +20,7 @@ mod fixtures;
 
 pub use error::StoreError;
 pub use journal::{Journal, Kept, Replay};
-pub use outbox::{Outbox, OutboxItem, Unsaved};
+pub use outbox::{Acknowledged, Outbox, OutboxItem, Unsaved};
 pub use shared_log::{GivenUp, LogClients, SharedLog};
 pub use signal_log::SignalLog;
 pub use snapshots::{PartKind, SnapshotWriter, Snapshots};

@@ -64,6 +64,10 @@ impl Brain {
             self.history.forget(frontier - reach_ms, lateness_ms);
         }
         let view = &self.view;
+        // Of an incident that is shown no more no revision comes again.
+        for told in self.history.delivered.values_mut() {
+            told.retain(|incident, _| view.incidents.contains_key(incident));
+        }
         let incidents = view.incidents.iter();
         let mut incidents: Vec<_> = incidents.map(|it| Arc::clone(it.value())).collect();
         incidents.sort_by_key(|incident| incident.id);

@@ -15,7 +15,7 @@ use foghorn_eval::scope::{DEFAULT_REPLICA_TIMEOUT_MS, DEFAULT_SCOPE_TTL_MS};
 use foghorn_http::HttpConfig;
 use foghorn_ingest::{KafkaConfig, SourceConfig, Span};
 use foghorn_rules::{Diagnostic, LoadOptions, Slots, diagnostic};
-use foghorn_runtime::{OnGap, StartFrom};
+use foghorn_runtime::{FailoverConfig, OnGap, StartFrom};
 use foghorn_wire::{ChangeMapping, Format, JsonLogMapping, JsonMetricMapping};
 use regex::Regex;
 use serde::Deserialize;
@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) start: StartFrom,
     /// Signal log, outbox, journal and snapshots.
     pub(crate) state_dir: PathBuf,
+    /// Other instances that may take over.
+    pub(crate) failover: FailoverConfig,
     /// Snapshots are so far apart; 0 for none.
     pub(crate) snapshot_interval: Span,
     /// What a start does where a source no longer keeps what it needs.
@@ -83,6 +85,7 @@ impl Default for Config {
             recorded: RecordedConfig::default(),
             start: StartFrom::default(),
             state_dir: PathBuf::from("foghorn-state"),
+            failover: FailoverConfig::default(),
             snapshot_interval: Span(300_000),
             on_gap: OnGap::default(),
             incident_retention: Span(foghorn_engine::INCIDENT_RETENTION_MS),
@@ -321,6 +324,23 @@ fn problems(config: &Config, path: &str, text: &str) -> Vec<Diagnostic> {
             "the cluster needs a consumer group".to_owned(),
             "add `group: foghorn` under `kafka:`",
         );
+    }
+    if !config.failover.topics.is_empty() {
+        if config.kafka.brokers.is_empty() || config.kafka.group.is_empty() {
+            problem(
+                "failover",
+                "instances that relieve each other share topics, and no cluster and group are named"
+                    .to_owned(),
+                "add `kafka: {brokers: host:9092, group: foghorn}`",
+            );
+        }
+        if config.snapshot_interval.0 <= 0 {
+            problem(
+                "snapshot_interval",
+                "without snapshots the log that instances share would grow for ever".to_owned(),
+                "leave it at 5m, or make it shorter: whoever takes over reads what came since",
+            );
+        }
     }
     for source in &config.sources {
         if source.topics.is_empty() && source.topic_regex.is_none() {

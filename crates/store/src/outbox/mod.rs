@@ -82,6 +82,18 @@ pub struct Outbox {
     superseded: u64,
     /// Do not thin out again before there are so many.
     thin_at: usize,
+    /// What each sink has acknowledged, where whoever takes over is to know.
+    told: Option<Told>,
+}
+
+/// Per sink, the highest revision of each incident that it acknowledged.
+pub type Acknowledged = BTreeMap<String, BTreeMap<IncidentId, u32>>;
+
+#[derive(Debug, Default)]
+struct Told {
+    all: Acknowledged,
+    /// Of it, what nobody was told of yet.
+    news: Acknowledged,
 }
 
 #[derive(Debug)]
@@ -131,7 +143,46 @@ impl Outbox {
             unsynced: false,
             superseded: 0,
             thin_at: HELD_BOUND,
+            told: None,
         }
+    }
+
+    /// An outbox that no disk keeps, since others may take over: sinks have acknowledged this before,
+    /// and what they acknowledge from now on is given by [`Self::take_acknowledged`].
+    pub fn taken_over(told: Acknowledged) -> Self {
+        Self {
+            told: Some(Told {
+                all: told,
+                news: Acknowledged::new(),
+            }),
+            ..Self::memory()
+        }
+    }
+
+    /// Whether some sink may still want this revision: one that is known has not acknowledged it, or
+    /// none is known and the incident is not over.
+    pub fn is_wanted(&self, incident: &Incident) -> bool {
+        let Some(told) = &self.told else {
+            return true;
+        };
+        let lacks = |of: &BTreeMap<IncidentId, u32>| {
+            of.get(&incident.id).copied().unwrap_or(0) < incident.revision
+        };
+        !matches!(incident.status, Status::Closed) || told.all.values().any(lacks)
+    }
+
+    /// What sinks have acknowledged since this was last asked.
+    pub fn take_acknowledged(&mut self) -> Acknowledged {
+        let told = self.told.as_mut();
+        told.map(|told| std::mem::take(&mut told.news))
+            .unwrap_or_default()
+    }
+
+    /// Has a sink acknowledged this, before somebody took over?
+    fn has_told(&self, sink: &str, incident: &Incident) -> bool {
+        let told = self.told.as_ref().and_then(|told| told.all.get(sink));
+        told.and_then(|told| told.get(&incident.id))
+            .is_some_and(|revision| *revision >= incident.revision)
     }
 
     /// Names the sinks that there are. A removed sink's items are given up; a new one begins where
@@ -197,9 +248,11 @@ impl Outbox {
     }
 
     /// What a sink has not delivered, oldest first; nothing for a sink that was never named.
-    pub fn pending(&self, sink: &str) -> impl Iterator<Item = OutboxItem> + '_ {
+    pub fn pending<'a>(&'a self, sink: &'a str) -> impl Iterator<Item = OutboxItem> + 'a {
         let from = self.cursors.of(sink).unwrap_or(u64::MAX - 1) + 1;
-        self.items.range(from..).map(|(&seq, incident)| OutboxItem {
+        let items = self.items.range(from..);
+        let wanted = items.filter(move |(_, incident)| !self.has_told(sink, incident));
+        wanted.map(|(&seq, incident)| OutboxItem {
             seq,
             incident: Arc::clone(incident),
         })
@@ -208,6 +261,16 @@ impl Outbox {
     /// A sink has delivered everything up to and including `seq`. Durable when what
     /// [`Self::take_unsaved`] gives is written; until then a crash makes it deliver again.
     pub fn delivered(&mut self, sink: &str, seq: u64) {
+        if let Some(told) = &mut self.told {
+            let from = self.cursors.of(sink).unwrap_or(seq) + 1;
+            for (_, incident) in self.items.range(from.min(seq + 1)..=seq) {
+                for known in [&mut told.all, &mut told.news] {
+                    let of = known.entry(sink.to_owned()).or_default();
+                    let revision = of.entry(incident.id).or_default();
+                    *revision = incident.revision.max(*revision);
+                }
+            }
+        }
         self.cursors.advance(sink, seq.min(self.next - 1));
         self.drop_passed();
     }

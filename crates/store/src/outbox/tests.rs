@@ -263,3 +263,37 @@ fn two_never_share_it() {
         Err(StoreError::Locked { .. })
     ));
 }
+
+#[test]
+fn whoever_takes_over_says_to_each_sink_what_it_has_not_acknowledged() {
+    let sinks = ["pager", "chat"];
+    let mut before = Outbox::taken_over(Acknowledged::new());
+    before.set_sinks(&sinks).unwrap();
+    say(&mut before, &[(1, 1), (2, 1), (1, 2)]);
+    before.delivered("pager", 2);
+    before.delivered("chat", 3);
+    let mut told = before.take_acknowledged();
+    assert_eq!(before.take_acknowledged(), Acknowledged::new(), "news once");
+    before.delivered("pager", 3);
+    for (sink, news) in before.take_acknowledged() {
+        assert_eq!((sink.as_str(), news.len()), ("pager", 1));
+        // This acknowledgement is not known to the successor.
+    }
+    told.retain(|_, of| !of.is_empty());
+
+    let mut after = Outbox::taken_over(told);
+    let latest = [incident(1, 2, Open), incident(2, 1, Open)];
+    assert!(latest.iter().all(|it| after.is_wanted(it)));
+    let over = |revision| Incident {
+        status: Status::Closed,
+        ..incident(2, revision, Open)
+    };
+    assert!(!after.is_wanted(&over(1)), "everybody has it");
+    assert!(after.is_wanted(&over(2)));
+    after.append(&latest).unwrap();
+    after.set_sinks(&sinks).unwrap();
+    check(&after, "pager", &[(1, 2)]);
+    check(&after, "chat", &[]);
+    say(&mut after, &[(2, 2)]);
+    check(&after, "chat", &[(2, 2)]);
+}

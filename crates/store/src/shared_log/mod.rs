@@ -206,9 +206,8 @@ impl SharedLog {
             let line = numbers::encode(entry.clone());
             encoded.push(line.map_err(|error| self.unreadable(-1, error.to_string()))?);
         }
-        let mut entry = self.len();
-        let mut batch = Batch::at(entry);
-        for mut line in encoded {
+        let mut batch = Batch::at(self.len());
+        for (entry, mut line) in (self.len()..).zip(encoded) {
             line.push(b'\n');
             let full = batch.parts.last().map_or(0, Vec::len) + line.len() > self.record_bytes;
             if full && batch.entries > 0 {
@@ -216,7 +215,6 @@ impl SharedLog {
                     .push_back(std::mem::replace(&mut batch, Batch::at(entry)));
             }
             batch.put(&line, self.record_bytes);
-            entry += 1;
         }
         if batch.entries > 0 {
             self.pending.push_back(batch);

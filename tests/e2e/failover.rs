@@ -1,0 +1,160 @@
+//! One instance does the work, another stands by, and takes over with nothing lost and nothing twice.
+
+use std::collections::BTreeMap;
+
+use foghorn_runtime::clock::wall;
+use foghorn_testkit::broker::{Broker, Kind};
+use serde_json::Value;
+
+use crate::feed::Feed;
+use crate::home::{Home, member, not_proven, summary, until};
+
+const RULES: &str = r"
+groups:
+  - name: requests
+    interval: 1s
+    rules:
+      - alert: HighErrorRate
+        expr: max by (service_name) (error_ratio) > 0.05
+        for: 1s
+        labels: {severity: critical}
+      - alert: SomeLatency
+        expr: max by (service_name) (latency_seconds) > 1
+";
+
+/// The group gives a silent member up after so long.
+const SESSION_MS: i64 = 6_000;
+
+/// Instances that share topics, and what they read and write.
+struct Shop {
+    broker: Broker,
+    metrics: String,
+    incidents: String,
+}
+
+impl Shop {
+    /// `None` where there is no real Kafka.
+    fn open() -> Option<Self> {
+        let broker = Broker::start();
+        if broker.kind() == Kind::Mock {
+            not_proven(
+                "mock brokers have no topics that instances could share: no failover was tried",
+            );
+            return None;
+        }
+        let (metrics, incidents) = (broker.topic("metrics", 2), broker.topic("incidents", 1));
+        Some(Self {
+            broker,
+            metrics,
+            incidents,
+        })
+    }
+
+    fn instance(&self, name: &str, snapshot_interval: &str) -> Home {
+        let (brokers, metrics) = (self.broker.bootstrap(), &self.metrics);
+        let incidents = &self.incidents;
+        let config = format!(
+            "
+kafka:
+  brokers: '{brokers}'
+  group: '{metrics}'
+  instance: {name}
+  properties: {{session.timeout.ms: '{SESSION_MS}', heartbeat.interval.ms: '1000'}}
+failover: {{topics: '{metrics}'}}
+sources:
+  - {{name: metrics, topics: ['{metrics}'], format: otlp_metrics_proto, allowed_lateness: 500ms}}
+sinks:
+  - {{type: ndjson, name: lines, path: incidents.ndjson}}
+  - {{type: kafka, name: bus, brokers: '{brokers}', topic: '{incidents}'}}
+time: {{idle_timeout: 1s}}
+snapshot_interval: {snapshot_interval}
+"
+        );
+        Home::new(&config, RULES)
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::to(&self.broker)
+    }
+
+    /// What was said on the topic of incidents, each revision once: whoever says it twice is at fault.
+    fn said(&self, feed: &Feed) -> Vec<Value> {
+        let mut latest: BTreeMap<String, u64> = BTreeMap::new();
+        let records = feed.read(&self.incidents).into_iter();
+        let events = records.map(|record| {
+            let event: Value = serde_json::from_slice(&record.payload.unwrap()).unwrap();
+            let incident = event["data"].clone();
+            let revision = incident["revision"].as_u64().unwrap();
+            let before = latest.insert(incident["id"].as_str().unwrap().to_owned(), revision);
+            assert!(
+                before < Some(revision),
+                "said twice: {}",
+                summary(&incident)
+            );
+            incident
+        });
+        events.collect()
+    }
+}
+
+fn stands_by(home: &mut Home) {
+    home.spawn();
+    until("it stands by", 30, || {
+        home.has_said("standing by").then_some(())
+    });
+}
+
+#[test]
+fn another_instance_goes_on_where_a_killed_one_was() {
+    let Some(shop) = Shop::open() else { return };
+    let (mut feed, metrics) = (shop.feed(), (&*shop.metrics, 2));
+    let (mut first, mut second) = (shop.instance("a", "5m"), shop.instance("b", "5m"));
+    first.start();
+    stands_by(&mut second);
+    assert!(!second.is_ready(), "who stands by is not ready");
+    let before = until("an incident", 40, || {
+        feed.gauge(metrics, "error_ratio", "payments", 0.2);
+        feed.gauge(metrics, "latency_seconds", "payments", 0.1);
+        first.incident_with("HighErrorRate", "firing")
+    });
+    until("all of it is written down", 20, || {
+        let delivered = shop.said(&feed).len() == first.revisions().len();
+        delivered.then_some(())
+    });
+    first.kill();
+    let killed = wall();
+    let after = until("the other one goes on", 60, || {
+        feed.gauge(metrics, "error_ratio", "payments", 0.2);
+        feed.gauge(metrics, "latency_seconds", "payments", 3.0);
+        second.incident_with("SomeLatency", "firing")
+    });
+    let took_ms = wall() - killed;
+    assert!(
+        took_ms >= SESSION_MS / 2,
+        "a lease is not given away at once"
+    );
+    assert_eq!(after["id"], before["id"]);
+    let alerts = [&before, &after].map(|it| member(it, "HighErrorRate").unwrap());
+    assert_eq!(alerts[0]["active_at"], alerts[1]["active_at"]);
+    assert_eq!(alerts[0]["alert"], alerts[1]["alert"]);
+
+    // It comes back, and finds the work done.
+    stands_by(&mut first);
+    until("resolved", 40, || {
+        feed.gauge(metrics, "error_ratio", "payments", 0.01);
+        feed.gauge(metrics, "latency_seconds", "payments", 0.1);
+        let last = second.revisions().pop()?;
+        (last["status"] == "resolved").then_some(())
+    });
+    // The one that works is asked to end: the other need not wait for a session where it leaves.
+    second.stop();
+    until("the first one works again", 60, || {
+        first.is_ready().then_some(())
+    });
+    first.stop();
+    let said = shop.said(&feed);
+    let ids: Vec<_> = said.iter().map(|it| it["id"].clone()).collect();
+    assert!(ids.iter().all(|id| *id == before["id"]), "{ids:?}");
+    assert_eq!(said.last().unwrap()["status"], "resolved");
+    assert_eq!(said.last().unwrap()["alerts"].as_array().unwrap().len(), 2);
+}
