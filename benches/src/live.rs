@@ -150,14 +150,17 @@ impl Running {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .set_sinks(&["output"])?;
-        let sink = KafkaSink::open(&KafkaSinkConfig {
-            name: "output".to_owned(),
-            brokers: Some(brokers.to_owned()),
-            properties: BTreeMap::new(),
-            property_files: BTreeMap::new(),
-            topic: topic.to_owned(),
-            source: "foghorn-bench".to_owned(),
-        })?;
+        let sink = KafkaSink::open(
+            &KafkaSinkConfig {
+                name: "output".to_owned(),
+                brokers: Some(brokers.to_owned()),
+                properties: BTreeMap::new(),
+                property_files: BTreeMap::new(),
+                topic: topic.to_owned(),
+                source: "foghorn-bench".to_owned(),
+            },
+            None,
+        )?;
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(sink)];
         let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog::new(Arc::clone(outbox)));
         let emitter = Arc::new(Emitter::start(sinks, &backlog, metrics)?);

@@ -315,6 +315,16 @@ pub(crate) fn summary(incident: &Value) -> String {
     )
 }
 
+/// Checks that nothing was said twice, or after what came later.
+pub(crate) fn assert_said_once(revisions: &[Value]) {
+    let mut latest: BTreeMap<&str, u64> = BTreeMap::new();
+    for incident in revisions {
+        let revision = incident["revision"].as_u64().unwrap();
+        let before = latest.insert(incident["id"].as_str().unwrap(), revision);
+        assert!(before < Some(revision), "said twice: {}", summary(incident));
+    }
+}
+
 /// Checks what must hold of everything that was ever said: for each incident, a revision has one
 /// content, whoever says it how often; new revisions come in order, from 1, without a gap. Returns
 /// the ids, sorted.

@@ -154,14 +154,17 @@ pub struct Sinks {
     pub alerts: Vec<AlertmanagerSink>,
 }
 
-/// Sets sinks up; reads their secrets, and connects to nothing yet. `external_labels` are those of
-/// the whole configuration. `runtime` (a multi-threaded one) drives what is asynchronous.
+/// Sets sinks up and reads their secrets. `external_labels` are those of the whole configuration.
+/// `epoch` says how often the work was taken over, where other instances may take it over: then topics
+/// are checked, else nothing is connected to yet. `runtime` (a multi-threaded one) drives what is
+/// asynchronous.
 ///
 /// # Errors
 /// A file cannot be read, or a setting is refused.
 pub fn build(
     configs: &[SinkConfig],
     external_labels: &BTreeMap<String, String>,
+    epoch: Option<u64>,
     runtime: &Handle,
 ) -> Result<Sinks, SinkError> {
     let mut sinks = Sinks {
@@ -169,7 +172,7 @@ pub fn build(
         alerts: Vec::new(),
     };
     for config in configs {
-        match build_one(config, external_labels, runtime) {
+        match build_one(config, external_labels, epoch, runtime) {
             Ok(Built::Incidents(sink)) => sinks.incidents.push(sink),
             Ok(Built::Alerts(sink)) => sinks.alerts.push(sink),
             Err(why) => {
@@ -189,13 +192,14 @@ enum Built {
 fn build_one(
     config: &SinkConfig,
     external_labels: &BTreeMap<String, String>,
+    epoch: Option<u64>,
     runtime: &Handle,
 ) -> Result<Built, String> {
     if config.name().is_empty() {
         return Err("a sink needs a name".to_owned());
     }
     Ok(match config {
-        SinkConfig::Kafka(config) => Built::Incidents(Box::new(KafkaSink::open(config)?)),
+        SinkConfig::Kafka(config) => Built::Incidents(Box::new(KafkaSink::open(config, epoch)?)),
         SinkConfig::Webhook(config) => {
             let sink = WebhookSink::new(config, runtime.clone())?;
             Built::Incidents(Box::new(sink))

@@ -14,6 +14,8 @@ use crate::sink::{DeliveryError, Sink};
 const WINDOW: usize = 1024;
 /// Revisions that a sink is given at once.
 const BATCH: usize = 128;
+/// What is held back is asked for again after so long.
+const HELD_BACK: Duration = Duration::from_millis(250);
 /// Deliveries that a crash may forget (and repeat) are made durable this long after.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
 
@@ -29,6 +31,8 @@ pub(crate) struct Courier {
     not_before: Duration,
     /// Since when a delivery is not durable.
     unsaved: Option<Duration>,
+    /// When the sink wants to look after what it delivered.
+    tend_at: Option<Duration>,
 }
 
 impl Courier {
@@ -52,6 +56,7 @@ impl Courier {
             attempt: 0,
             not_before: Duration::ZERO,
             unsaved: None,
+            tend_at: Some(Duration::ZERO),
         }
     }
 
@@ -65,6 +70,10 @@ impl Courier {
 
     fn attempt(&mut self, clock: &dyn Fn() -> Duration) -> Next {
         let batch = self.batch();
+        if batch.is_empty() {
+            // It is not handed out at the moment.
+            return Next::At(clock() + HELD_BACK);
+        }
         let incidents: Vec<_> = batch
             .iter()
             .map(|(item, _)| Arc::clone(&item.incident))
@@ -208,11 +217,14 @@ impl Machine for Courier {
         if self.unsaved.is_some_and(|since| now >= since + SAVE_AFTER) {
             self.save();
         }
+        if self.tend_at.is_some_and(|at| now >= at) {
+            self.tend_at = self.sink.tend().map(|after| now + after);
+        }
         self.count_pending();
         if self.status.pending == 0 {
-            return self
-                .unsaved
-                .map_or(Next::Idle, |since| Next::At(since + SAVE_AFTER));
+            let save_at = self.unsaved.map(|since| since + SAVE_AFTER);
+            let next = save_at.into_iter().chain(self.tend_at).min();
+            return next.map_or(Next::Idle, Next::At);
         }
         if now < self.not_before {
             return Next::At(self.unsaved.map_or(self.not_before, |since| {

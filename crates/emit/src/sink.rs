@@ -14,6 +14,12 @@ pub trait Sink: Send {
     /// not delivered is offered again.
     fn deliver(&mut self, incidents: &[Arc<Incident>]) -> Delivered;
 
+    /// Looks after what it delivered, where it must; after how long it wants to do so again. Called now
+    /// and then, whether there is anything to deliver or not.
+    fn tend(&mut self) -> Option<Duration> {
+        None
+    }
+
     /// Whether a backlog may be thinned out to the latest revision of each incident. A sink that
     /// keeps a history says no.
     fn coalesces(&self) -> bool;

@@ -419,7 +419,7 @@ fn sinks(
     metrics: &SinkMetrics,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<Emitter> {
-    let sinks = build(configs, external_labels, runtime.handle())?;
+    let sinks = build(configs, external_labels, live.epoch(), runtime.handle())?;
     let names: Vec<_> = sinks.incidents.iter().map(|sink| sink.name()).collect();
     live.outbox()
         .lock()

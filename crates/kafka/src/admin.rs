@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _};
@@ -65,6 +67,18 @@ impl RdAdmin {
         errors.collect()
     }
 
+    fn described(&self, topic: &str) -> Result<ConfigResource, KafkaError> {
+        const DOING: &str = "read a topic's configuration";
+        let which = ResourceSpecifier::Topic(topic);
+        let answer = block_on(self.client.describe_configs([&which], &options()));
+        let answers = answer.map_err(|e| KafkaError::from_rd(DOING, &e))?;
+        match answers.into_iter().next() {
+            Some(Ok(resource)) => Ok(resource),
+            Some(Err(code)) => Err(KafkaError::from_rd(DOING, &RdError::AdminOp(code))),
+            None => Err(KafkaError::TimedOut { doing: DOING }),
+        }
+    }
+
     /// Partition numbers of a topic, each with its number of replicas.
     pub(crate) fn layout(&self, topic: &str) -> Result<Vec<(i32, usize)>, KafkaError> {
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER);
@@ -109,7 +123,6 @@ impl Admin for RdAdmin {
     }
 
     fn differences(&self, spec: &TopicSpec) -> Result<Vec<String>, KafkaError> {
-        const DOING: &str = "read a topic's configuration";
         let layout = self.layout(&spec.name)?;
         let mut found = Vec::new();
         if layout.len() != spec.partitions as usize {
@@ -126,14 +139,7 @@ impl Admin for RdAdmin {
                 wanted.unwrap_or_default()
             ));
         }
-        let which = ResourceSpecifier::Topic(&spec.name);
-        let answer = block_on(self.client.describe_configs([&which], &options()));
-        let answers = answer.map_err(|e| KafkaError::from_rd(DOING, &e))?;
-        let resource = match answers.into_iter().next() {
-            Some(Ok(resource)) => resource,
-            Some(Err(code)) => return Err(KafkaError::from_rd(DOING, &RdError::AdminOp(code))),
-            None => return Err(KafkaError::TimedOut { doing: DOING }),
-        };
+        let resource = self.described(&spec.name)?;
         for (key, want) in &spec.config {
             let has = resource
                 .get(key)
@@ -144,6 +150,11 @@ impl Admin for RdAdmin {
             }
         }
         Ok(found)
+    }
+
+    fn setting(&self, topic: &str, name: &str) -> Result<Option<String>, KafkaError> {
+        let resource = self.described(topic)?;
+        Ok(resource.get(name).and_then(|entry| entry.value.clone()))
     }
 
     fn forget_before(&self, topic: &str, partition: u32, offset: i64) -> Result<(), KafkaError> {

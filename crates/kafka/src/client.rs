@@ -246,6 +246,18 @@ pub trait Reader: Send {
     fn bounds(&mut self) -> Result<(Offset, Offset), KafkaError>;
 }
 
+/// All partitions of a topic, read on from a time: no group, no membership, nothing committed.
+pub trait Tail: Send {
+    /// Copies what came, in offset order within each partition, waiting up to `timeout` for the first.
+    ///
+    /// # Errors
+    /// The client is of no use any more. Brokers come and go without an error.
+    fn read(&mut self, timeout: Duration) -> Result<Vec<OwnedRecord>, KafkaError>;
+
+    /// Whether everything has been read that stood in the topic when this was opened.
+    fn is_caught_up(&self) -> bool;
+}
+
 /// A record to be sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outgoing<'a> {
@@ -335,6 +347,9 @@ pub trait Admin {
 
     /// In which ways the existing topic is not as specified; one sentence each.
     fn differences(&self, spec: &TopicSpec) -> Result<Vec<String>, KafkaError>;
+
+    /// What a topic's configuration says under a name.
+    fn setting(&self, topic: &str, name: &str) -> Result<Option<String>, KafkaError>;
 
     /// Has a partition forget the records before an offset.
     fn forget_before(&self, topic: &str, partition: u32, offset: Offset) -> Result<(), KafkaError>;

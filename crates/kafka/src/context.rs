@@ -179,7 +179,10 @@ impl ClientContext for LogOnly {
     }
 
     fn error(&self, error: RdError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka client");
+        // The end of a partition is no trouble.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "kafka client");
+        }
     }
 }
 

@@ -29,16 +29,16 @@ mod slots;
 pub use admin::RdAdmin;
 pub use client::{
     Ack, Admin, Consumer, Coverage, Creation, Event, Lag, Outgoing, Position, Producer, Reader,
-    Start, StartAt, TopicPartition, TopicSpec,
+    Start, StartAt, Tail, TopicPartition, TopicSpec,
 };
 pub use config::{ConsumerConfig, GroupProtocol, Properties};
 pub use consumer::RdConsumer;
 pub use error::{KafkaError, SendError};
 pub use mock::MockBrokers;
 pub use model_group::ModelConsumer;
-pub use model_log::{AckFate, ModelCluster, ModelProducer, ModelReader};
+pub use model_log::{AckFate, ModelCluster, ModelProducer, ModelReader, ModelTail};
 pub use partitioner::{murmur2, partition_of};
 pub use peek::{Peek, PeekFrom};
 pub use producer::RdProducer;
-pub use reader::RdReader;
+pub use reader::{RdReader, RdTail};
 pub use record::{Headers, OwnedRecord, Record, TopicId};

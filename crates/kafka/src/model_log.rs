@@ -11,7 +11,7 @@ use std::time::Duration;
 use foghorn_model::Offset;
 
 use crate::client::{
-    Ack, Admin, Creation, Outgoing, Position, Producer, Reader, StartAt, TopicSpec,
+    Ack, Admin, Creation, Outgoing, Position, Producer, Reader, StartAt, Tail, TopicSpec,
 };
 use crate::context::lock;
 use crate::error::{KafkaError, SendError};
@@ -35,6 +35,11 @@ pub struct ModelReader {
     topic: String,
     partition: u32,
     next: Offset,
+}
+
+/// A reader of a topic of a [`ModelCluster`].
+pub struct ModelTail {
+    readers: Vec<ModelReader>,
 }
 
 /// What becomes of one record that is sent.
@@ -199,6 +204,16 @@ impl ModelCluster {
         }
     }
 
+    /// Reads all partitions of a topic from the first records on that are kept.
+    pub fn tail(&self, topic: &str) -> ModelTail {
+        let count = |state: &State| state.topics.get(topic).map_or(0, |t| t.partitions.len());
+        let count = count(&self.state());
+        let readers = (0..count).map(|partition| self.reader(topic, partition as u32, None));
+        ModelTail {
+            readers: readers.collect(),
+        }
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0)
     }
@@ -242,6 +257,15 @@ impl Admin for ModelCluster {
             }
         }
         Ok(found)
+    }
+
+    fn setting(&self, topic: &str, name: &str) -> Result<Option<String>, KafkaError> {
+        let state = self.state();
+        let unknown = || KafkaError::UnknownTopic {
+            topic: topic.to_owned(),
+        };
+        let known = state.topics.get(topic).ok_or_else(unknown)?;
+        Ok(known.spec.config.get(name).cloned())
     }
 
     fn forget_before(&self, topic: &str, partition: u32, offset: Offset) -> Result<(), KafkaError> {
@@ -301,6 +325,28 @@ impl Reader for ModelReader {
         let mut state = self.cluster.state();
         let log = state.log(&self.topic, self.partition)?;
         Ok((log.low, log.shown()))
+    }
+}
+
+impl Tail for ModelTail {
+    fn read(&mut self, timeout: Duration) -> Result<Vec<OwnedRecord>, KafkaError> {
+        let mut records = Vec::new();
+        for reader in &mut self.readers {
+            records.extend(reader.read(timeout)?);
+        }
+        Ok(records)
+    }
+
+    fn is_caught_up(&self) -> bool {
+        let state = self.readers.first().map(|reader| reader.cluster.state());
+        let Some(mut state) = state else {
+            return true;
+        };
+        let mut readers = self.readers.iter();
+        readers.all(|reader| {
+            let log = state.log(&reader.topic, reader.partition);
+            log.is_ok_and(|log| reader.next >= log.shown())
+        })
     }
 }
 

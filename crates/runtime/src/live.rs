@@ -273,6 +273,7 @@ pub struct Live {
     snapshotter: JoinHandle<()>,
     dead_letters: Arc<DeadLetters>,
     recorded: Option<Arc<RecordedSink>>,
+    epoch: Option<u64>,
 }
 
 /// So long at most the end waits for recorded samples to be acknowledged.
@@ -556,6 +557,7 @@ impl Live {
             on_news: Box::new(on_news),
             on_ready: Box::new(on_ready),
         };
+        let epoch = loop_.log.epoch();
         let stop = EndOfBrain(Arc::clone(&hub));
         let brain = spawn("brain".to_owned(), move || {
             let _stop = stop;
@@ -571,7 +573,13 @@ impl Live {
             snapshotter,
             dead_letters,
             recorded,
+            epoch,
         })
+    }
+
+    /// How often the work was taken over, where other instances may take it over.
+    pub fn epoch(&self) -> Option<u64> {
+        self.epoch
     }
 
     /// A handle to it.
