@@ -1,5 +1,6 @@
 //! One instance does the work, another stands by, and takes over with nothing lost and nothing twice.
 
+use foghorn_kafka::{RdAdmin, RdReader, Reader};
 use foghorn_runtime::clock::wall;
 use foghorn_testkit::broker::{Broker, Kind};
 use serde_json::Value;
@@ -48,7 +49,11 @@ impl Shop {
         })
     }
 
-    fn instance(&self, name: &str, snapshot_interval: &str) -> Home {
+    fn instance(&self, name: &str) -> Home {
+        self.instance_with(name, RULES, "5m")
+    }
+
+    fn instance_with(&self, name: &str, rules: &str, snapshot_interval: &str) -> Home {
         let (brokers, metrics) = (self.broker.bootstrap(), &self.metrics);
         let incidents = &self.incidents;
         let config = format!(
@@ -68,7 +73,7 @@ time: {{idle_timeout: 1s}}
 snapshot_interval: {snapshot_interval}
 "
         );
-        Home::new(&config, RULES)
+        Home::new(&config, rules)
     }
 
     fn feed(&self) -> Feed {
@@ -99,7 +104,7 @@ fn stands_by(home: &mut Home) {
 fn another_instance_goes_on_where_a_killed_one_was() {
     let Some(shop) = Shop::open() else { return };
     let (mut feed, metrics) = (shop.feed(), (&*shop.metrics, 2));
-    let (mut first, mut second) = (shop.instance("a", "5m"), shop.instance("b", "5m"));
+    let (mut first, mut second) = (shop.instance("a"), shop.instance("b"));
     first.start();
     stands_by(&mut second);
     assert!(!second.is_ready(), "who stands by is not ready");
@@ -154,7 +159,7 @@ fn another_instance_goes_on_where_a_killed_one_was() {
 fn one_that_was_stopped_for_long_says_nothing_when_it_wakes_up() {
     let Some(shop) = Shop::open() else { return };
     let (mut feed, metrics) = (shop.feed(), (&*shop.metrics, 2));
-    let (mut first, mut second) = (shop.instance("a", "5m"), shop.instance("b", "5m"));
+    let (mut first, mut second) = (shop.instance("a"), shop.instance("b"));
     first.start();
     stands_by(&mut second);
     let before = until("an incident", 40, || {
@@ -194,7 +199,7 @@ fn one_that_was_stopped_for_long_says_nothing_when_it_wakes_up() {
 fn one_that_is_back_within_its_session_goes_on_and_nothing_moves() {
     let Some(shop) = Shop::open() else { return };
     let (mut feed, metrics) = (shop.feed(), (&*shop.metrics, 2));
-    let (mut first, mut second) = (shop.instance("a", "5m"), shop.instance("b", "5m"));
+    let (mut first, mut second) = (shop.instance("a"), shop.instance("b"));
     first.start();
     stands_by(&mut second);
     let before = until("an incident", 40, || {
@@ -220,4 +225,69 @@ fn one_that_is_back_within_its_session_goes_on_and_nothing_moves() {
     shop.said(&feed);
     first.stop();
     second.stop();
+}
+
+const SEEN: &str = r"
+groups:
+  - name: seen
+    interval: 1s
+    rules:
+      - alert: Seen
+        expr: sum_over_time(error_ratio[1h]) >= 1
+        keep_firing_for: 1h
+";
+
+/// Waits until the rule has seen so many, and never more.
+fn sees(home: &Home, count: usize) {
+    let value = until(&format!("{count} seen"), 40, || {
+        let alert = home.alert("Seen")?;
+        let value = alert["value"].as_str()?.parse::<f64>().ok()?;
+        (value >= count as f64).then_some(value)
+    });
+    let each_once = (value - count as f64).abs() < f64::EPSILON;
+    assert!(each_once, "{value} of {count}");
+}
+
+#[test]
+fn one_without_a_disk_knows_what_neither_source_nor_log_has_any_more() {
+    let Some(shop) = Shop::open() else { return };
+    let (mut feed, metrics) = (shop.feed(), (&*shop.metrics, 2));
+    let admin = RdAdmin::open(&shop.broker.properties()).unwrap();
+    let mut total = 0;
+    let mut give = |count: usize| {
+        (0..count).for_each(|_| feed.gauge(metrics, "error_ratio", "payments", 1.0));
+        total += count;
+        total
+    };
+    // Each has a folder of its own, with nothing in it.
+    let mut former: Option<Home> = None;
+    for name in ["a", "b", "c"] {
+        let mut home = shop.instance_with(name, SEEN, "500ms");
+        home.spawn();
+        // It may stand by at first, and its door is another one then.
+        until("it does the work", 40, || home.is_ready().then_some(()));
+        if former.is_some() {
+            assert!(home.has_said("a snapshot was fetched"));
+            assert!(home.has_said("gone on from a snapshot"));
+        }
+        sees(&home, give(5));
+        let written = || home.metric("foghorn_snapshots_total");
+        let before = written();
+        until("snapshots", 20, || {
+            (written() >= before + 3.0).then_some(())
+        });
+        let log = format!("{}.log", shop.metrics);
+        let mut reader = RdReader::open(&shop.broker.properties(), &log, 0, None).unwrap();
+        assert!(reader.bounds().unwrap().0 > 0, "the log was cut");
+        home.kill();
+        for partition in 0..2 {
+            admin.delete_records(&shop.metrics, partition).unwrap();
+        }
+        former = Some(home);
+    }
+    let mut last = former.unwrap();
+    last.start();
+    sees(&last, give(1));
+    assert!(last.alert("FoghornGap").is_none());
+    last.stop();
 }

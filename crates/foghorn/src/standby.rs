@@ -56,8 +56,8 @@ pub(crate) fn stand_by(
     if let Some(door) = door {
         door.stop_and_wait(runtime);
     }
-    let hold = lease.hold();
-    Ok(Some((lease, Active { failover, hold })))
+    let active = Active::new(failover, lease.hold());
+    Ok(Some((lease, active)))
 }
 
 fn open(

@@ -9,7 +9,9 @@ use foghorn_kafka::{
     Admin as _, Consumer, ConsumerConfig, KafkaError, Position, Properties, RdAdmin, RdConsumer,
     RdProducer, RdReader, Start, TopicSpec,
 };
-use foghorn_store::{GivenUp, LogClients, SharedLog, SignalLog, StoreError};
+use foghorn_store::{
+    GivenUp, LogClients, SharedLog, SignalLog, SnapshotTopic, Snapshots, StoreError,
+};
 use serde::Deserialize;
 use tracing::warn;
 
@@ -21,8 +23,8 @@ use crate::live::LiveError;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverConfig {
-    /// Beginning of the names of the topics that instances share: `<topics>.lease`, `<topics>.log`.
-    /// Empty: there is no other instance, and state lives in `state_dir`.
+    /// Beginning of the names of the topics that instances share: `<topics>.lease`, `<topics>.log`,
+    /// `<topics>.state`.     /// Empty: there is no other instance, and state lives in `state_dir`.
     pub topics: String,
     /// Replicas of each topic, where they are created here; `None` is the cluster's default.
     pub replication: Option<u16>,
@@ -38,10 +40,10 @@ pub struct Failover {
 
 /// An active instance's part.
 pub struct Active {
-    /// The topics.
-    pub failover: Failover,
-    /// The lease.
-    pub hold: Hold,
+    failover: Failover,
+    hold: Hold,
+    /// This start's own name: no other process, before or after, has it.
+    name: String,
 }
 
 /// So often a takeover begins anew where the former owner forgets what is being read.
@@ -67,7 +69,7 @@ impl Failover {
     /// One is not as it has to be, or the cluster does not answer.
     pub fn ensure_topics(&self) -> Result<(), KafkaError> {
         let admin = RdAdmin::open(&self.properties)?;
-        for of in ["lease", "log"] {
+        for of in ["lease", "log", "state"] {
             let spec = TopicSpec {
                 replication: self.config.replication,
                 ..TopicSpec::new(self.topic(of), 1)
@@ -111,43 +113,75 @@ impl Failover {
 }
 
 impl Active {
+    /// Of a lease that is held.
+    pub fn new(failover: Failover, hold: Hold) -> Self {
+        let instance = &failover.kafka.instance;
+        let instance = if instance.is_empty() {
+            "foghorn"
+        } else {
+            instance
+        };
+        let name = format!("{instance}-{}-{}", std::process::id(), wall().ms());
+        Self {
+            failover,
+            hold,
+            name,
+        }
+    }
+
+    fn given_up(&self) -> GivenUp {
+        let hold = self.hold.clone();
+        Arc::new(move || hold.over())
+    }
+
+    fn clients(&self, topic: &str) -> Result<LogClients, KafkaError> {
+        let properties = &self.failover.properties;
+        Ok(LogClients {
+            producer: Box::new(RdProducer::open(
+                &properties.clone().with("linger.ms", "0"),
+            )?),
+            reader: Box::new(RdReader::open(properties, topic, 0, None)?),
+            admin: Box::new(RdAdmin::open(properties)?),
+        })
+    }
+
+    /// Tries again where a former owner forgets what is being read.
+    fn patiently<T>(work: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        for _ in 1..TRIES {
+            match work() {
+                Err(error @ StoreError::Forgotten { .. }) => {
+                    warn!(%error, "the takeover begins anew");
+                }
+                other => return other,
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        work()
+    }
+
     /// Takes the signal log over; everything that is kept of it.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn take_over(&self) -> Result<(SignalLog, Vec<Entry>), StoreError> {
-        let Failover {
-            kafka, properties, ..
-        } = &self.failover;
         let topic = self.failover.topic("log");
-        let instance = if kafka.instance.is_empty() {
-            "foghorn"
-        } else {
-            &kafka.instance
-        };
-        let hold = self.hold.clone();
-        let given_up: GivenUp = Arc::new(move || hold.over());
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            let clients = LogClients {
-                // What was sent is tried for as long as there is a lease; the log's own numbers tell
-                // what came twice.
-                producer: Box::new(RdProducer::open(
-                    &properties.clone().with("linger.ms", "0"),
-                )?),
-                reader: Box::new(RdReader::open(properties, &topic, 0, None)?),
-                admin: Box::new(RdAdmin::open(properties)?),
-            };
-            let name = format!("{instance}-{}-{}", std::process::id(), wall().ms());
-            match SharedLog::take_over(clients, &topic, &name, Arc::clone(&given_up)) {
-                Ok((log, entries)) => return Ok((SignalLog::shared(log), entries)),
-                Err(error @ StoreError::Forgotten { .. }) if tried < TRIES => {
-                    warn!(%error, "the takeover begins anew");
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        Self::patiently(|| {
+            let clients = self.clients(&topic)?;
+            let (log, entries) =
+                SharedLog::take_over(clients, &topic, &self.name, self.given_up())?;
+            Ok((SignalLog::shared(log), entries))
+        })
+    }
+
+    /// Fetches snapshots that are newer than those at hand; where new ones are published.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn fetch(&self, into: &Snapshots) -> Result<SnapshotTopic, StoreError> {
+        let topic = self.failover.topic("state");
+        Self::patiently(|| {
+            let clients = self.clients(&topic)?;
+            SnapshotTopic::fetch(clients, &topic, &self.name, self.given_up(), into)
+        })
     }
 }

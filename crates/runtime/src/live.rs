@@ -322,6 +322,8 @@ impl Live {
             Core::new(catalog, config.external_labels.clone())
         };
         let store = Snapshots::open(&config.state_dir.join("snapshots"))?;
+        let published = config.active.as_ref().map(|active| active.fetch(&store));
+        let published = published.transpose()?;
         let source_names = names_of(&config.sources);
         let known = Known {
             names: &source_names,
@@ -514,7 +516,7 @@ impl Live {
             workers.push(spawn("http-feed".to_owned(), move || worker.run(replay))?);
         }
 
-        let (cuts, writer) = Cuts::new(Arc::clone(&hub), store);
+        let (cuts, writer) = Cuts::new(Arc::clone(&hub), store, published);
         let snapshotter = spawn("snapshots".to_owned(), move || writer.run(|| wall().ms()))?;
         let (asks, asked) = mpsc::channel();
         let loop_ = BrainLoop {

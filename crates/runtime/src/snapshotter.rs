@@ -12,7 +12,7 @@ use std::time::Duration;
 use foghorn_engine::core::{Core, CoreSnapshot};
 use foghorn_engine::{Entry, History, LogState};
 use foghorn_eval::shard::Shard;
-use foghorn_store::{PartKind, Snapshots, StoreError};
+use foghorn_store::{PartKind, SnapshotTopic, Snapshots, StoreError};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -84,12 +84,17 @@ pub(crate) struct Cuts {
 
 impl Cuts {
     /// Both ends.
-    pub(crate) fn new(hub: Arc<Hub>, store: Snapshots) -> (Self, Snapshotter) {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        store: Snapshots,
+        topic: Option<SnapshotTopic>,
+    ) -> (Self, Snapshotter) {
         let writing = Arc::new(Writing::default());
         let (cuts, come) = mpsc::channel();
         let writer = Snapshotter {
             hub,
             store,
+            topic,
             cuts: come,
             writing: Arc::clone(&writing),
         };
@@ -110,13 +115,15 @@ impl Cuts {
 pub(crate) struct Snapshotter {
     hub: Arc<Hub>,
     store: Snapshots,
+    /// Where they are published, for whoever takes over.
+    topic: Option<SnapshotTopic>,
     cuts: mpsc::Receiver<Cut>,
     writing: Arc<Writing>,
 }
 
 impl Snapshotter {
     /// Writes what it is sent until nobody sends any more.
-    pub(crate) fn run(self, now_ms: impl Fn() -> i64) {
+    pub(crate) fn run(mut self, now_ms: impl Fn() -> i64) {
         while let Ok(cut) = self.cuts.recv() {
             let began = Instant::now();
             let position = cut.state.position;
@@ -151,8 +158,9 @@ impl Snapshotter {
 
     /// Bytes and series of what was written, and what the oldest that is kept needs of the log; `None`
     /// where it was given up.
-    fn write(&self, cut: Cut) -> Result<Option<(u64, u64, Option<u64>)>, StoreError> {
-        let mut writer = self.store.begin(cut.state.position)?;
+    fn write(&mut self, cut: Cut) -> Result<Option<(u64, u64, Option<u64>)>, StoreError> {
+        let position = cut.state.position;
+        let mut writer = self.store.begin(position)?;
         let mut series = 0;
         let log = cut.state.pack().map_err(|why| writer.unwritable(&why))?;
         writer.put(PartKind::Log, &log)?;
@@ -172,7 +180,12 @@ impl Snapshotter {
         if self.writing.given_up.load(Ordering::Acquire) {
             return Ok(None);
         }
-        let (bytes, oldest) = writer.finish()?;
+        let (bytes, mut oldest) = writer.finish()?;
+        if let Some(topic) = &mut self.topic {
+            let published = topic.publish(&self.store.path_of(position), position)?;
+            // Nobody has less than what stands in the topic.
+            oldest = oldest.zip(published).map(|(one, other)| one.min(other));
+        }
         Ok(Some((bytes, series, oldest)))
     }
 }

@@ -1,4 +1,5 @@
-//! What survives a crash: the signal log, the outbox, and the journal of what came by HTTP. The only room that writes state to disk.
+//! What survives a crash: the signal log, the outbox, snapshots, and the journal of what came by HTTP; where
+//! others may take over, log and snapshots in topics. The only room that writes state to disk.
 //!
 //! Owns file formats and their versions, locks, fsync order and recovery of torn files. Refuses to
 //! guess: a file that ends in the middle of a record is cut there, loudly; anything else that it
@@ -13,6 +14,7 @@ pub mod outbox;
 mod segment;
 pub mod shared_log;
 pub mod signal_log;
+mod snapshot_topic;
 mod snapshots;
 
 #[cfg(test)]
@@ -23,4 +25,5 @@ pub use journal::{Journal, Kept, Replay};
 pub use outbox::{Acknowledged, Outbox, OutboxItem, Unsaved};
 pub use shared_log::{GivenUp, LogClients, SharedLog};
 pub use signal_log::SignalLog;
+pub use snapshot_topic::SnapshotTopic;
 pub use snapshots::{PartKind, SnapshotWriter, Snapshots};

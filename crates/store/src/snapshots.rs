@@ -127,12 +127,61 @@ impl Snapshots {
         Ok(files)
     }
 
+    /// The log's position of the newest one.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn newest(&self) -> Result<Option<u64>, StoreError> {
+        let newest = self.newest_first()?.into_iter().next();
+        Ok(newest.and_then(|path| position_of(&path)))
+    }
+
+    /// A file beside its place, for a snapshot that comes from elsewhere; `which` tells several of one
+    /// position apart.
+    pub(crate) fn fetching(
+        &self,
+        log_position: u64,
+        which: i64,
+    ) -> Result<(PathBuf, BufWriter<File>), StoreError> {
+        let beside = self.dir.join(format!("{log_position:020}-{which}.part"));
+        let file = new_file(&beside)?;
+        Ok((beside, BufWriter::with_capacity(1 << 20, file)))
+    }
+
+    /// It is all there: it gets its name.
+    pub(crate) fn fetched(
+        &self,
+        log_position: u64,
+        beside: &Path,
+        file: BufWriter<File>,
+    ) -> Result<(), StoreError> {
+        let file = file.into_inner();
+        let file = file.map_err(std::io::IntoInnerError::into_error);
+        let file = file.map_err(StoreError::io(beside, "write"))?;
+        file.sync_all().map_err(StoreError::io(beside, "fsync"))?;
+        let path = self.path_of(log_position);
+        fs::rename(beside, &path).map_err(StoreError::io(beside, "rename"))?;
+        sync_parent(&path)
+    }
+
+    /// It will never be all there.
+    pub(crate) fn give_up(&self, beside: &Path) {
+        if let Err(error) = fs::remove_file(beside) {
+            warn!(%error, dir = %self.dir.display(), "what is left of a snapshot stays");
+        }
+    }
+
+    /// Where the snapshot stands that stands after so many entries of the log.
+    pub fn path_of(&self, log_position: u64) -> PathBuf {
+        self.dir.join(format!("{log_position:020}.snapshot"))
+    }
+
     /// Begins the snapshot that stands after so many entries of the log.
     ///
     /// # Errors
     /// What the system says.
     pub fn begin(&self, log_position: u64) -> Result<SnapshotWriter<'_>, StoreError> {
-        let path = self.dir.join(format!("{log_position:020}.snapshot"));
+        let path = self.path_of(log_position);
         let beside = path.with_extension("part");
         let file = new_file(&beside)?;
         let packer = Compressor::new(LEVEL).map_err(StoreError::io(&beside, "pack"))?;
