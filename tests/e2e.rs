@@ -20,6 +20,8 @@ mod client;
 mod crashes;
 #[path = "e2e/failover.rs"]
 mod failover;
+#[path = "faults/mod.rs"]
+mod faults;
 #[path = "e2e/feed.rs"]
 mod feed;
 #[path = "e2e/flow.rs"]

@@ -22,7 +22,7 @@ pub(crate) fn until<T>(what: &str, seconds: i64, mut look: impl FnMut() -> Optio
             return found;
         }
         assert!(wall() < end, "not within {seconds} s: {what}");
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -135,8 +135,7 @@ impl Home {
 
     /// Whether it is ready; one that does not answer is not.
     pub(crate) fn is_ready(&self) -> bool {
-        let answer = |address| ask(address, "GET /-/ready", &[], b"").ok();
-        let answer = self.listens().and_then(answer);
+        let answer = self.try_get("/-/ready");
         answer.is_some_and(|answer| answer.status == 200)
     }
 
@@ -203,6 +202,11 @@ impl Home {
             .cloned()
     }
 
+    /// A request to a process that may not answer.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
+        ask(self.listens()?, &format!("GET {path}"), &[], b"").ok()
+    }
+
     /// A sample of `/metrics`, summed over its labels; 0 where there is none.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").body;
@@ -222,6 +226,15 @@ impl Home {
             .status()
             .unwrap();
         assert!(sent.success(), "kill -{name}");
+    }
+
+    /// Bytes of memory that the process holds.
+    pub(crate) fn resident(&self) -> u64 {
+        let pid = self.running.as_ref().unwrap().child.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kib.unwrap_or(0) << 10
     }
 
     /// `kill -9`.

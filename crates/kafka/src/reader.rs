@@ -29,10 +29,11 @@ const AT_ONCE: usize = 1_000;
 const DOING: &str = "read a partition";
 
 impl RdReader {
-    /// Reads a partition on from `from`; from the first record that is kept without one.
+    /// Reads a partition on from `from`; from the first record that is kept without one, which asks the
+    /// cluster.
     ///
     /// # Errors
-    /// A property that librdkafka refuses.
+    /// A property that librdkafka refuses, or a cluster that does not answer.
     pub fn open(
         properties: &Properties,
         topic: &str,
@@ -44,7 +45,10 @@ impl RdReader {
             .reader()
             .create_with_context(LogOnly)
             .map_err(failed)?;
-        let start = from.map_or(RdOffset::Beginning, RdOffset::Offset);
+        // The client looks for "the beginning" at its leisure, half a second later.
+        let low = || client.fetch_watermarks(topic, partition as i32, ANSWER);
+        let start = from.map_or_else(|| low().map(|(low, _)| low), Ok);
+        let start = RdOffset::Offset(start.map_err(failed)?);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition as i32, start)
             .map_err(failed)?;

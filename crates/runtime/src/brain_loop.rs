@@ -129,7 +129,9 @@ impl BrainLoop {
                 looked = Instant::now();
             }
             let now = wall();
-            if now - measured >= 1_000 {
+            // Whoever waits for it to be ready need not wait for a second.
+            let is_ready = matches!(self.ready, Some(Ok(())));
+            if now - measured >= if is_ready { 1_000 } else { 100 } {
                 measured = now;
                 self.measure();
                 self.acknowledge()?;

@@ -1,0 +1,116 @@
+//! Faults, counted: a load whose alerts are known, instances that are killed, stopped, relieved and cut
+//! off while they work on it, and what of it reached the topic of incidents.
+//!
+//! A short run belongs to every test run. `FOGHORN_FAULTS=long` makes it long (half an hour), and prints
+//! a line of the table for each fault:
+//!
+//! ```text
+//! FOGHORN_FAULTS=long cargo test -p foghorn --test e2e faults -- --nocapture --test-threads 1
+//! ```
+
+mod kills;
+mod load;
+mod outages;
+
+use std::io::Write;
+use std::time::Duration;
+
+use foghorn_testkit::broker::Broker;
+use foghorn_testkit::rng::Rng;
+
+use crate::home::Home;
+use load::Load;
+
+/// A rule whose alerts follow from the load alone.
+pub(super) const RULES: &str = r"
+groups:
+  - name: requests
+    interval: 1s
+    rules:
+      - alert: HighErrorRate
+        expr: error_ratio > 0.5
+        labels: {severity: critical}
+";
+
+/// Whether this is the long run.
+fn is_long() -> bool {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever runs the tests says how long they may take"
+    )]
+    std::env::var("FOGHORN_FAULTS").is_ok_and(|value| value == "long")
+}
+
+/// A line of the table, on the real stderr: the harness keeps what passing tests print.
+fn report(fault: &str, figures: &str) {
+    // Where stderr is gone there is nobody to tell.
+    drop(writeln!(
+        std::io::stderr(),
+        "*** faults: {fault}: {figures}"
+    ));
+}
+
+/// A wait of so many milliseconds at least and at most.
+fn rest(rng: &mut Rng, least: i64, most: i64) {
+    std::thread::sleep(Duration::from_millis(rng.within(least, most) as u64));
+}
+
+/// The median and the largest of some times, in milliseconds.
+fn median_and_most(mut times: Vec<i64>) -> (i64, i64) {
+    times.sort_unstable();
+    let median = times.get(times.len() / 2).copied().unwrap_or(0);
+    (median, times.last().copied().unwrap_or(0))
+}
+
+/// Topics of a load and what is said of it, and instances that work on them.
+struct Shop {
+    broker: Broker,
+    metrics: String,
+    incidents: String,
+}
+
+/// The group gives a silent member up after so long.
+const SESSION_MS: i64 = 6_000;
+
+impl Shop {
+    fn open(broker: Broker) -> Self {
+        let (metrics, incidents) = (broker.topic("metrics", 2), broker.topic("incidents", 1));
+        Self {
+            broker,
+            metrics,
+            incidents,
+        }
+    }
+
+    fn load(&self, seed: u64) -> Load {
+        Load::start(&self.broker, &self.metrics, 2, seed)
+    }
+
+    /// An instance; where it is one of several, they relieve each other.
+    fn instance(&self, name: &str, is_one_of_several: bool) -> Home {
+        let (brokers, metrics) = (self.broker.bootstrap(), &self.metrics);
+        let incidents = &self.incidents;
+        let failover = if is_one_of_several {
+            format!("failover: {{topics: '{metrics}'}}")
+        } else {
+            String::new()
+        };
+        let config = format!(
+            "
+kafka:
+  brokers: '{brokers}'
+  group: '{metrics}'
+  instance: {name}
+  properties: {{session.timeout.ms: '{SESSION_MS}', heartbeat.interval.ms: '1000'}}
+{failover}
+sources:
+  - {{name: metrics, topics: ['{metrics}'], format: otlp_metrics_proto, allowed_lateness: 500ms}}
+sinks:
+  - {{type: kafka, name: bus, brokers: '{brokers}', topic: '{incidents}'}}
+time: {{idle_timeout: 1s}}
+snapshot_interval: 2s
+"
+        );
+        Home::new(&config, RULES)
+    }
+}
