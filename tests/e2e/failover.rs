@@ -5,7 +5,7 @@ use foghorn_runtime::clock::wall;
 use foghorn_testkit::broker::{Broker, Kind};
 use serde_json::Value;
 
-use crate::feed::Feed;
+use crate::feed::{Feed, gauge, instant};
 use crate::home::{Home, assert_said_once, member, not_proven, until};
 
 const RULES: &str = r"
@@ -216,12 +216,6 @@ fn one_that_is_back_within_its_session_goes_on_and_nothing_moves() {
     });
     assert_eq!(resolved["id"], before["id"]);
     assert!(!second.has_said("this instance does the work"));
-    assert!(
-        !first
-            .all_said()
-            .iter()
-            .any(|line| line.contains("standing by"))
-    );
     shop.said(&feed);
     first.stop();
     second.stop();
@@ -290,4 +284,47 @@ fn one_without_a_disk_knows_what_neither_source_nor_log_has_any_more() {
     sees(&last, give(1));
     assert!(last.alert("FoghornGap").is_none());
     last.stop();
+}
+
+#[test]
+fn what_was_taken_by_http_is_with_whoever_takes_over() {
+    let Some(shop) = Shop::open() else { return };
+    let (brokers, prefix) = (shop.broker.bootstrap(), &shop.metrics);
+    let instance = |name: &str| {
+        let config = format!(
+            "
+kafka:
+  brokers: '{brokers}'
+  group: '{prefix}'
+  instance: {name}
+  properties: {{session.timeout.ms: '{SESSION_MS}', heartbeat.interval.ms: '1000'}}
+failover: {{topics: '{prefix}'}}
+sources: []
+sinks: []
+time: {{idle_timeout: 1s}}
+"
+        );
+        Home::new(&config, SEEN)
+    };
+    let post = |home: &Home| {
+        let body = gauge("error_ratio", "payments", instant(), 1.0);
+        let headers = ["Content-Type: application/x-protobuf"];
+        home.ask("POST /v1/metrics", &headers, &body).status
+    };
+    let (mut first, mut second) = (instance("a"), instance("b"));
+    first.start();
+    stands_by(&mut second);
+    assert_eq!(post(&second), 429, "who stands by takes nothing");
+    (0..5).for_each(|_| assert_eq!(post(&first), 200));
+    sees(&first, 5);
+    // The last of it may not even have been read when it dies.
+    (0..3).for_each(|_| assert_eq!(post(&first), 200));
+    first.kill();
+    until("the other one works", 60, || {
+        second.is_ready().then_some(())
+    });
+    sees(&second, 8);
+    assert_eq!(post(&second), 200);
+    sees(&second, 9);
+    second.stop();
 }

@@ -8,7 +8,7 @@ use foghorn_model::{
     Change, Labels, LogRecord, OutsideAlert, Refusal, SampleSink, SeriesKey, SeriesKind, SeriesRef,
     Timestamp,
 };
-use foghorn_runtime::{HttpQueue, Offered};
+use foghorn_runtime::{HttpQueue, HttpTopic, Offered};
 use foghorn_wire::{DecodeOptions, Decoder, Format};
 
 /// Series and streams whose labels were found good and need no second look. With more of them the
@@ -22,14 +22,23 @@ const LATER: u32 = 10;
 
 /// See the module's text.
 pub(crate) struct Receivers {
-    queue: Arc<HttpQueue>,
+    kept: KeptIn,
     check: Mutex<(Decoder, Checked)>,
 }
 
+/// What keeps a body before its sender hears of success.
+#[derive(Clone)]
+pub(crate) enum KeptIn {
+    /// The journal of this instance, in front of its queue.
+    Journal(Arc<HttpQueue>),
+    /// A topic, from which whoever takes over reads it.
+    Topic(Arc<HttpTopic>),
+}
+
 impl Receivers {
-    pub(crate) fn new(queue: Arc<HttpQueue>, options: DecodeOptions) -> Self {
+    pub(crate) fn new(kept: KeptIn, options: DecodeOptions) -> Self {
         Self {
-            queue,
+            kept,
             check: Mutex::new((Decoder::new(options), Checked::default())),
         }
     }
@@ -55,7 +64,11 @@ impl Intake for Receivers {
                 message: checked.first.take().map(|r| r.detail).unwrap_or_default(),
             }
         };
-        match self.queue.offer(format, body, received) {
+        let offered = match &self.kept {
+            KeptIn::Journal(queue) => queue.offer(format, body, received),
+            KeptIn::Topic(topic) => topic.offer(format, &body, received),
+        };
+        match offered {
             Offered::Taken => Ok(accepted),
             Offered::Full => Err(Declined::Busy {
                 retry_after_s: SOON,
@@ -127,7 +140,7 @@ mod tests {
 
     fn check(bodies: &[&str], expect: &str) {
         let queue = Arc::new(HttpQueue::new(1 << 20));
-        let receivers = Receivers::new(queue, DecodeOptions::default());
+        let receivers = Receivers::new(KeptIn::Journal(queue), DecodeOptions::default());
         let mut got = Vec::new();
         for body in bodies {
             let offered =

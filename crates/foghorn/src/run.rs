@@ -36,6 +36,7 @@ use tracing::{error, info, warn};
 use crate::args::{Output, RunArgs};
 use crate::config::{Config, LogFormat, beside, load, without_secrets};
 use crate::out::{Failure, colours, complain};
+use crate::receive::{KeptIn, Receivers};
 use crate::rule_files::{self, Loaded};
 use crate::standby::stand_by;
 use crate::{logging, replay};
@@ -157,7 +158,7 @@ impl Running {
             None => Topology::new(&TopologyFile::default()),
         };
         let properties = properties(&config, &path)?;
-        let reads_kafka = !config.sources.is_empty();
+        let reads_kafka = !config.sources.is_empty() || active.is_some();
         let mut sources = config.sources;
         let decode = foghorn_wire::DecodeOptions {
             // The door bounds bodies already, and says so.
@@ -168,18 +169,28 @@ impl Running {
                 .max(config.http.max_decompressed_bytes),
             ..config.receivers.decode.clone()
         };
-        let http = config.receivers.enabled.then(|| {
-            let queue = Arc::new(HttpQueue::new(config.receivers.queue_bytes));
-            let source = SourceConfig {
-                allowed_lateness: Some(config.receivers.allowed_lateness),
-                decode: decode.clone(),
-                scope: config.receivers.scope.clone(),
-                replica: config.receivers.replica.clone(),
-                ..SourceConfig::of("http", Format::OtlpMetricsProto)
-            };
-            sources.push(source);
-            (queue, sources.len() - 1)
-        });
+        let source = SourceConfig {
+            allowed_lateness: Some(config.receivers.allowed_lateness),
+            decode: decode.clone(),
+            scope: config.receivers.scope.clone(),
+            replica: config.receivers.replica.clone(),
+            ..SourceConfig::of("http", Format::OtlpMetricsProto)
+        };
+        let most = config.receivers.queue_bytes;
+        let (mut http, mut kept) = (None, None);
+        match active.as_ref().map(Active::failover) {
+            _ if !config.receivers.enabled => {}
+            None => {
+                let queue = Arc::new(HttpQueue::new(most));
+                http = Some((Arc::clone(&queue), sources.len()));
+                kept = Some(KeptIn::Journal(queue));
+                sources.push(source);
+            }
+            Some(failover) => {
+                kept = Some(KeptIn::Topic(Arc::new(failover.http_topic(most)?)));
+                sources.push(failover.http_source(source));
+            }
+        }
         let dead_letters = dead_letters(
             &config.kafka.dead_letter_topic,
             &properties,
@@ -198,7 +209,7 @@ impl Running {
                 kafka: reads_kafka.then(|| config.kafka.clone()),
                 properties,
                 sources,
-                http: http.clone(),
+                http,
                 journal_bytes: config.receivers.journal_bytes,
                 workers: config.workers,
                 start: config.start,
@@ -259,8 +270,8 @@ impl Running {
         let reload = Arc::clone(&reloader);
         let api = Api {
             readiness: readiness.clone(),
-            intake: http.map(|(queue, _)| -> Arc<dyn foghorn_http::Intake> {
-                Arc::new(crate::receive::Receivers::new(queue, decode))
+            intake: kept.map(|kept| -> Arc<dyn foghorn_http::Intake> {
+                Arc::new(Receivers::new(kept, decode))
             }),
             commands: Some(Arc::new(Orders(live.handle()))),
             queries: Some(Arc::new(Asked(live.handle()))),

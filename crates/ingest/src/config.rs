@@ -48,6 +48,9 @@ pub struct SourceConfig {
     /// A sample later than its record's stamp by more than this moves no watermark.
     #[serde(default = "ten_seconds")]
     pub max_ahead: Span,
+    /// Whether its records are bodies that came by HTTP, each of a format that a header names.
+    #[serde(skip)]
+    pub is_posted: bool,
 }
 
 impl SourceConfig {
@@ -66,6 +69,7 @@ impl SourceConfig {
             scope: Vec::new(),
             replica: None,
             max_ahead: ten_seconds(),
+            is_posted: false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_engine::Entry;
-use foghorn_ingest::KafkaConfig;
+use foghorn_ingest::{KafkaConfig, SourceConfig};
 use foghorn_kafka::{
     Admin as _, Consumer, ConsumerConfig, KafkaError, Position, Properties, RdAdmin, RdConsumer,
     RdProducer, RdReader, Start, TopicSpec,
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use crate::clock::wall;
+use crate::http_topic::HttpTopic;
 use crate::lease::{Hold, Lease};
 use crate::live::LiveError;
 
@@ -24,7 +25,7 @@ use crate::live::LiveError;
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverConfig {
     /// Beginning of the names of the topics that instances share: `<topics>.lease`, `<topics>.log`,
-    /// `<topics>.state`.     /// Empty: there is no other instance, and state lives in `state_dir`.
+    /// `<topics>.state`, and `<topics>.http` for what comes by HTTP.     /// Empty: there is no other instance, and state lives in `state_dir`.
     pub topics: String,
     /// Replicas of each topic, where they are created here; `None` is the cluster's default.
     pub replication: Option<u16>,
@@ -45,6 +46,9 @@ pub struct Active {
     /// This start's own name: no other process, before or after, has it.
     name: String,
 }
+
+/// A body that came by HTTP is at most so long, unpacked, in bytes.
+const MOST_POSTED: usize = 64 << 20;
 
 /// So often a takeover begins anew where the former owner forgets what is being read.
 const TRIES: usize = 5;
@@ -69,19 +73,50 @@ impl Failover {
     /// One is not as it has to be, or the cluster does not answer.
     pub fn ensure_topics(&self) -> Result<(), KafkaError> {
         let admin = RdAdmin::open(&self.properties)?;
+        let spec = |of: &str| TopicSpec {
+            replication: self.config.replication,
+            ..TopicSpec::new(self.topic(of), 1)
+        };
         for of in ["lease", "log", "state"] {
-            let spec = TopicSpec {
-                replication: self.config.replication,
-                ..TopicSpec::new(self.topic(of), 1)
-            };
             // What may be forgotten of the log its owner knows, and nobody else.
-            let spec = spec
+            let spec = spec(of)
                 .with("cleanup.policy", "delete")
                 .with("retention.ms", "-1")
                 .with("retention.bytes", "-1");
             admin.ensure_topic(&spec)?;
         }
+        // A source like any other: how long it is kept is for the cluster to say.
+        let spec = spec("http")
+            .with("cleanup.policy", "delete")
+            .with("max.message.bytes", &MOST_POSTED.to_string());
+        admin.ensure_topic(&spec)?;
         Ok(())
+    }
+
+    /// What came by HTTP, as a source: `of` says all but where it is read from.
+    pub fn http_source(&self, of: SourceConfig) -> SourceConfig {
+        SourceConfig {
+            topics: vec![self.topic("http")],
+            is_posted: true,
+            ..of
+        }
+    }
+
+    /// Where what comes by HTTP goes; so many bytes may be on their way.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn http_topic(&self, max_bytes: usize) -> Result<HttpTopic, KafkaError> {
+        let properties = self.properties.clone();
+        let properties = properties
+            .with("linger.ms", "0")
+            .with("message.max.bytes", &MOST_POSTED.to_string());
+        let producer = RdProducer::open(&properties)?;
+        Ok(HttpTopic::new(
+            &self.topic("http"),
+            Box::new(producer),
+            max_bytes,
+        ))
     }
 
     /// Joins the group whose one chosen member does the work.
@@ -127,6 +162,11 @@ impl Active {
             hold,
             name,
         }
+    }
+
+    /// The topics.
+    pub fn failover(&self) -> &Failover {
+        &self.failover
     }
 
     fn given_up(&self) -> GivenUp {

@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::clock::wall;
 use crate::dead_letters::DeadLetters;
+use crate::http_topic::FORMAT_HEADER;
 use crate::hub::{Hub, State, WorkerState, lock, settle};
 
 /// Records of one batch.
@@ -139,6 +140,7 @@ impl KafkaWorker {
             hub,
             topics,
             dead_letters,
+            sources,
             ..
         } = self;
         let mut guard = None;
@@ -156,7 +158,8 @@ impl KafkaWorker {
                 topic,
                 index: record.partition,
             };
-            if let Err(refusal) = feed(state, partition, record, now) {
+            let is_posted = sources[source as usize].is_posted;
+            if let Err(refusal) = feed(state, partition, record, is_posted, now) {
                 dead_letters.put(partition, record, &refusal);
             }
             state.hand_over_grown();
@@ -400,6 +403,7 @@ fn feed(
     state: &mut WorkerState,
     partition: Partition,
     record: &Record<'_>,
+    is_posted: bool,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let mut raw = Raw {
@@ -410,6 +414,10 @@ fn feed(
         ..Raw::default()
     };
     for (name, value) in record.headers() {
+        if is_posted && name == FORMAT_HEADER {
+            let format = std::str::from_utf8(value).ok();
+            raw.format = format.and_then(|name| name.parse().ok());
+        }
         raw.heed(name, value);
     }
     state.feed(&raw, now)
