@@ -228,6 +228,13 @@ impl Home {
         assert!(sent.success(), "kill -{name}");
     }
 
+    /// Bounds what the process may use from now on, as `prlimit` names it.
+    pub(crate) fn limit(&self, what: &str) {
+        let pid = self.running.as_ref().unwrap().child.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, what]).status();
+        assert!(set.unwrap().success(), "prlimit {what}");
+    }
+
     /// Bytes of memory that the process holds.
     pub(crate) fn resident(&self) -> u64 {
         let pid = self.running.as_ref().unwrap().child.id();

@@ -8,6 +8,7 @@
 //! FOGHORN_FAULTS=long cargo test -p foghorn --test e2e faults -- --nocapture --test-threads 1
 //! ```
 
+mod disk;
 mod kills;
 mod load;
 mod outages;

@@ -28,7 +28,7 @@ use foghorn_runtime::{
 };
 use foghorn_store::StoreError;
 use foghorn_wire::Format;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -38,7 +38,7 @@ use crate::config::{Config, LogFormat, beside, load, without_secrets};
 use crate::out::{Failure, colours, complain};
 use crate::receive::{KeptIn, Receivers};
 use crate::rule_files::{self, Loaded};
-use crate::standby::stand_by;
+use crate::standby::{rest, stand_by};
 use crate::{logging, replay};
 
 /// How long sinks may take to deliver what is left at the end.
@@ -50,13 +50,17 @@ const END_WITHIN: Duration = Duration::from_secs(25);
 const REST: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
-    let mut is_first = true;
+    let (mut is_first, mut has_worked) = (true, false);
+    // Since when the disk takes nothing, and what it says.
+    let mut outage: Option<(Timestamp, String)> = None;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    // More than once only where the work goes to and fro between instances.
+    // A file that may not grow is an error like a full disk, and no reason to die.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    // More than once only where the work goes to and fro between instances, or the disk fills up.
     loop {
         let mut config = load(&args.config, &args.set)?;
         if let Some(output) = args.output {
@@ -81,22 +85,41 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
                 break;
             }
         }
+        let (http, state_dir) = (config.http.clone(), beside(&args.config, &config.state_dir));
         let (path, set) = (args.config.clone(), args.set.clone());
-        let over = Running::start(config, path, set, loaded, leased, &runtime)
+        let was = outage.as_ref().map(told);
+        let over = Running::start(config, path, set, loaded, leased, was, &runtime)
+            .inspect(|_| (outage, has_worked) = (None, true))
             .and_then(|running| running.work(&mut signals, &runtime));
-        match over {
-            Ok(()) => break,
-            Err(error) => match error.downcast_ref::<LiveError>() {
-                Some(over) if over.is_overtaken() => {
-                    warn!(why = %over, "another instance does the work: standing by again");
-                    std::thread::sleep(REST);
+        let Err(error) = over else { break };
+        match error.downcast_ref::<LiveError>() {
+            Some(over) if over.is_overtaken() => {
+                warn!(why = %over, "another instance does the work: standing by again");
+                std::thread::sleep(REST);
+            }
+            // At the very start it is more likely a mistake than a disk that is full.
+            Some(over) if over.is_of_the_disk() && has_worked => {
+                let why = over.to_string();
+                error!(why, "nothing is decided until the disk takes it");
+                let (_, why) = outage.get_or_insert_with(|| (clock::wall(), why));
+                let takes = || foghorn_store::probe(&state_dir).is_ok();
+                if !rest(why, takes, &http, &args.config, &mut signals, &runtime)? {
+                    break;
                 }
-                _ => return Err(error.into()),
-            },
+            }
+            _ => return Err(error.into()),
         }
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
+}
+
+/// What is told of an outage when it is over.
+fn told((since, why): &(Timestamp, String)) -> String {
+    let seconds = (clock::wall() - *since) / 1_000;
+    format!(
+        "For {seconds} s nothing could be decided, since the disk took nothing: {why}. What came meanwhile is decided now, late."
+    )
 }
 
 /// Reads the config's rules; what does not load is said, the rest is used.
@@ -145,6 +168,7 @@ impl Running {
         set: Vec<String>,
         loaded: Loaded,
         leased: Option<(Lease, Active)>,
+        outage: Option<String>,
         runtime: &tokio::runtime::Runtime,
     ) -> anyhow::Result<Self> {
         let (lease, active) = leased.unzip();
@@ -228,6 +252,7 @@ impl Running {
                 },
                 state_dir: beside(&path, &config.state_dir),
                 active,
+                outage,
                 snapshot_interval_ms: Some(config.snapshot_interval.0).filter(|ms| *ms > 0),
                 on_gap: config.on_gap,
                 incident_retention_ms: config.incident_retention.0,

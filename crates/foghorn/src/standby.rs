@@ -1,4 +1,4 @@
-//! Standing by: a door that says so, until the lease is ours.
+//! Standing by: a door that says so, until the lease is ours, or the disk takes something again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use foghorn_runtime::{Active, Failover, Lease, LiveError, Metrics, clock};
 use foghorn_wire::Format;
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::beside;
 use crate::run::Serving;
@@ -20,6 +20,8 @@ use crate::run::Serving;
 const AT_ONCE: Duration = Duration::from_secs(3);
 /// How often signals are looked for.
 const LOOK: Duration = Duration::from_millis(50);
+/// After trouble with the disk it is looked at again so much later.
+const REST: Duration = Duration::from_secs(2);
 /// Senders come again after so many seconds: by then they may be led to the active instance.
 const LATER: u32 = 5;
 
@@ -40,8 +42,9 @@ pub(crate) fn stand_by(
             break;
         }
         if door.is_none() && began.elapsed() >= AT_ONCE {
-            info!("standing by: another instance does the work");
-            door = Some(open(http, config, runtime)?);
+            let why = "standing by: another instance does the work";
+            info!("{why}");
+            door = Some(open(http, config, why, runtime)?);
         }
         for signal in signals.pending() {
             if signal == SIGHUP {
@@ -60,37 +63,62 @@ pub(crate) fn stand_by(
     Ok(Some((lease, active)))
 }
 
+/// A door that takes nothing and says why.
 fn open(
     http: &HttpConfig,
     config: &Path,
+    why: &str,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<Serving> {
     let access = crate::web::access(http, |file| beside(config, file), runtime)?;
     let readiness = Readiness::default();
-    readiness.set_not_ready("standing by: another instance does the work");
+    readiness.set_not_ready(why);
     let api = Api {
         readiness,
-        intake: Some(Arc::new(Elsewhere)),
-        commands: Some(Arc::new(Elsewhere)),
+        intake: Some(Arc::new(Nothing)),
+        commands: Some(Arc::new(Nothing)),
         ..Api::new(
             Arc::new(View::default()),
             Metrics::new()?.registry().clone(),
             clock::wall,
         )
     };
-    let serving = Serving::open(http.clone(), api, access, runtime);
-    if let Err(error) = &serving {
-        warn!(%error, "the door of an instance that stands by cannot be opened");
-    }
-    let serving = serving?;
+    let serving = Serving::open(http.clone(), api, access, runtime)?;
     info!(address = %serving.address(), "listening");
     Ok(serving)
 }
 
-/// Takes nothing: another instance does.
-struct Elsewhere;
+/// Waits until it is worth trying again, by the word of `may`; `false` where it was asked to end.
+pub(crate) fn rest(
+    why: &str,
+    may: impl Fn() -> bool,
+    http: &HttpConfig,
+    config: &Path,
+    signals: &mut Signals,
+    runtime: &tokio::runtime::Runtime,
+) -> anyhow::Result<bool> {
+    let door = open(http, config, why, runtime)?;
+    let mut tried = tokio::time::Instant::now();
+    loop {
+        if signals.pending().any(|signal| signal != SIGHUP) {
+            return Ok(false);
+        }
+        std::thread::sleep(LOOK);
+        if tried.elapsed() >= REST {
+            if may() {
+                break;
+            }
+            tried = tokio::time::Instant::now();
+        }
+    }
+    door.stop_and_wait(runtime);
+    Ok(true)
+}
 
-impl Intake for Elsewhere {
+/// Takes nothing: another instance may, or this one later.
+struct Nothing;
+
+impl Intake for Nothing {
     fn offer(&self, _: Format, _: Vec<u8>, _: Timestamp) -> Result<Accepted, Declined> {
         Err(Declined::Busy {
             retry_after_s: LATER,
@@ -98,7 +126,7 @@ impl Intake for Elsewhere {
     }
 }
 
-impl Commands for Elsewhere {
+impl Commands for Nothing {
     fn command(&self, _: Command) -> Result<(), Declined> {
         Err(Declined::Busy {
             retry_after_s: LATER,

@@ -94,6 +94,8 @@ pub(crate) struct BrainLoop {
     pub(crate) cut_at: Timestamp,
     /// How long everything stood still for the last cut.
     pub(crate) cut_took: Duration,
+    /// Why nothing could be decided before this start, where that is so.
+    pub(crate) outage: Option<String>,
     /// Partitions of which a restart needed more than is kept, and until when that shows.
     pub(crate) gaps: Gaps,
     pub(crate) gaps_until: Timestamp,
@@ -542,7 +544,11 @@ impl BrainLoop {
 
     /// Alerts about itself are written down like any other decision.
     fn look_at_self(&mut self, now: Timestamp) -> Result<(), LiveError> {
-        let signs = self.signs(now);
+        let outage = self.outage.take();
+        let signs = Signs {
+            outage,
+            ..self.signs(now)
+        };
         let behind = signs.backlogs.values().copied().max().unwrap_or(0);
         self.hub.behind.store(behind, Ordering::Release);
         self.hub.looked_at.store(now.ms(), Ordering::Release);

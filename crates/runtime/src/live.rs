@@ -99,6 +99,8 @@ pub struct LiveConfig {
     pub scope_times: ScopeTimes,
     /// Where the signal log, the outbox, the journal and the snapshots live.
     pub state_dir: PathBuf,
+    /// Why nothing could be decided for a while before this start, where that is so: an alert says it.
+    pub outage: Option<String>,
     /// Where others may take over: the lease that is held, and the topics in which the signal log and
     /// what sinks acknowledged live then.
     pub active: Option<Active>,
@@ -188,6 +190,14 @@ impl LiveError {
             )
         };
         matches!(self, Self::Store(error) if overtaken(error))
+    }
+
+    /// Whether it says that the disk takes nothing, which may pass.
+    pub fn is_of_the_disk(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Io { .. } | StoreError::Poisoned { .. })
+        )
     }
 }
 
@@ -530,6 +540,7 @@ impl Live {
             next_cut: now + config.snapshot_interval_ms.unwrap_or(0),
             cut_at: Timestamp::MIN,
             cut_took: Duration::ZERO,
+            outage: config.outage,
             gaps_until: now + reach_ms,
             gaps,
             brain,

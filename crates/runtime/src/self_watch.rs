@@ -44,6 +44,8 @@ pub(crate) struct Signs {
     pub(crate) gaps: Vec<(String, u32)>,
     /// Snapshots so far that could not be written.
     pub(crate) snapshots_failed: u64,
+    /// Why nothing could be decided until now, and for how long; told once.
+    pub(crate) outage: Option<String>,
     /// Recorded samples so far that found no room on their way to Kafka.
     pub(crate) recorded_dropped: u64,
 }
@@ -144,6 +146,9 @@ impl SelfWatch {
                 "No snapshot could be written; a restart reads its sources from further back. The log says why.".to_owned(),
             ));
         }
+        if let Some(why) = &signs.outage {
+            seen.push((labels("FoghornStateUnwritable", &[]), why.clone()));
+        }
         if signs.recorded_dropped > self.before.recorded_dropped {
             seen.push((
                 labels("FoghornRecordedDropped", &[]),
@@ -231,6 +236,7 @@ mod tests {
         let mut said = Vec::new();
         for (second, seen) in looks {
             (signs.backlogs, signs.blind) = (BTreeMap::new(), Vec::new());
+            signs.outage = None;
             for sign in *seen {
                 match sign.split(' ').collect::<Vec<_>>()[..] {
                     ["refused", "series_limit"] => bump(&mut signs, "series_limit", 1),
@@ -240,6 +246,7 @@ mod tests {
                         let age_ms = s.parse::<i64>().unwrap() * 1_000;
                         signs.backlogs.insert(("logs".to_owned(), 3), age_ms);
                     }
+                    ["outage"] => signs.outage = Some("the disk was full".to_owned()),
                     ["blind"] => signs.blind.push(("logs".to_owned(), 3)),
                     _ => panic!("unknown sign {sign}"),
                 }
@@ -338,6 +345,17 @@ mod tests {
         check(
             &[(7, &["blind"]), (8, &["blind"])],
             &["7 FoghornBlind begins"],
+        );
+    }
+
+    #[test]
+    fn an_outage_that_is_over_is_said_for_a_while() {
+        check(
+            &[(7, &["outage"]), (8, &[]), (307, &[])],
+            &[
+                "7 FoghornStateUnwritable begins",
+                "307 FoghornStateUnwritable ends",
+            ],
         );
     }
 }

@@ -23,6 +23,7 @@ mod fixtures;
 pub use error::StoreError;
 pub use journal::{Journal, Kept, Replay};
 pub use outbox::{Acknowledged, Outbox, OutboxItem, Unsaved};
+pub use segment::probe;
 pub use shared_log::{GivenUp, LogClients, SharedLog};
 pub use signal_log::SignalLog;
 pub use snapshot_topic::SnapshotTopic;

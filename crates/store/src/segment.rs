@@ -329,6 +329,23 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<File, StoreError> 
     Ok(file)
 }
 
+/// Bytes of a probe.
+const PROBE: usize = 64 << 10;
+
+/// Whether a directory takes something at present: a small file is written, made durable and removed.
+///
+/// # Errors
+/// What the system says.
+pub fn probe(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("probe");
+    let mut file = new_file(&path)?;
+    let written = file.write_all(&vec![0; PROBE]);
+    let written = written.and_then(|()| file.sync_all());
+    let removed = fs::remove_file(&path);
+    written.map_err(StoreError::io(&path, "write"))?;
+    removed.map_err(StoreError::io(&path, "remove"))
+}
+
 /// Makes a file's name durable.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     let parent = path.parent().unwrap_or(Path::new("."));
