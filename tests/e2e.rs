@@ -34,6 +34,8 @@ mod home;
 mod instances;
 #[path = "e2e/live.rs"]
 mod live;
+#[path = "e2e/login.rs"]
+mod login;
 #[path = "e2e/outage.rs"]
 mod outage;
 #[path = "e2e/pressure.rs"]

@@ -17,7 +17,7 @@ use rdkafka::{Message as _, Offset, Timestamp, TopicPartitionList};
 
 use crate::client::{Admin, Creation, TopicSpec};
 use crate::config::Properties;
-use crate::context::LogOnly;
+use crate::context::{LogOnly, log_in};
 use crate::error::KafkaError;
 use crate::record::OwnedRecord;
 
@@ -182,6 +182,7 @@ impl Admin for RdAdmin {
             .reader()
             .create_with_context(LogOnly)
             .map_err(failed)?;
+        log_in(&self.properties, &reader);
         let mut list = TopicPartitionList::new();
         for &p in &open {
             list.add_partition_offset(topic, p, Offset::Beginning)

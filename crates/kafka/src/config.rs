@@ -177,6 +177,13 @@ impl Properties {
         self
     }
 
+    /// Whether clients log in with a token.
+    pub(crate) fn needs_token(&self) -> bool {
+        let named = ["sasl.mechanism", "sasl.mechanisms"];
+        let mut mechanisms = named.iter().filter_map(|name| self.get(name));
+        mechanisms.any(|mechanism| mechanism.eq_ignore_ascii_case("OAUTHBEARER"))
+    }
+
     /// How long the group waits for a member that it does not hear of.
     pub fn session_timeout(&self) -> Duration {
         let own = self.get("session.timeout.ms");

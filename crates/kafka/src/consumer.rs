@@ -14,7 +14,7 @@ use regex::Regex;
 use crate::batch::{BatchConsumer, Forwarding as _, NativeMessage, Notice};
 use crate::client::{Consumer, Coverage, Event, Lag, Position, Start, StartAt, TopicPartition};
 use crate::config::ConsumerConfig;
-use crate::context::{ConsumerHooks, native_start, partition_list, position_list};
+use crate::context::{ConsumerHooks, log_in, native_start, partition_list, position_list};
 use crate::error::KafkaError;
 use crate::record::{HeaderSource, Record};
 use crate::slots::{Slot, Slots};
@@ -45,6 +45,7 @@ impl RdConsumer {
     pub fn join(config: &ConsumerConfig, owner: Box<dyn StartAt>) -> Result<Self, KafkaError> {
         let link = BatchConsumer::create(&config.client(), ConsumerHooks::new(owner))
             .map_err(|e| KafkaError::from_rd("open a consumer", &e))?;
+        log_in(&config.properties, link.client());
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         link.client()
             .subscribe(&topics)
@@ -74,6 +75,7 @@ impl RdConsumer {
         config.instance = None;
         let link = BatchConsumer::create(&config.client(), ConsumerHooks::new(owner))
             .map_err(|e| KafkaError::from_rd("open a consumer", &e))?;
+        log_in(&config.properties, link.client());
         Ok(Self {
             link,
             subscription: config.topics,

@@ -4,9 +4,12 @@
 //! told later as events.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use foghorn_model::Offset;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError as RdError, KafkaResult, RDKafkaErrorCode};
@@ -14,7 +17,9 @@ use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
 use crate::batch::{ForwardCell, Forwarding};
 use crate::client::{Event, Position, Start, StartAt, TopicPartition};
+use crate::config::Properties;
 use crate::slots::Slots;
+use crate::token::token;
 
 /// The consumer's callbacks and what they share with it.
 pub(crate) struct ConsumerHooks {
@@ -122,6 +127,12 @@ impl Forwarding for ConsumerHooks {
 }
 
 impl ClientContext for ConsumerHooks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }
@@ -174,6 +185,12 @@ impl ConsumerContext for ConsumerHooks {
 }
 
 impl ClientContext for LogOnly {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }
@@ -187,6 +204,19 @@ impl ClientContext for LogOnly {
 }
 
 impl ConsumerContext for LogOnly {}
+
+/// Lets a client fetch its first token, where it needs one: it asks for it by its queue, and a question
+/// to the cluster would wait for it in vain.
+pub(crate) fn log_in<C: ConsumerContext>(properties: &Properties, client: &BaseConsumer<C>) {
+    if properties.needs_token()
+        && let Some(Err(error)) = client.poll(FIRST_TOKEN)
+    {
+        tracing::warn!(%error, "kafka login");
+    }
+}
+
+/// So long a first token is waited for.
+pub(crate) const FIRST_TOKEN: Duration = Duration::from_millis(500);
 
 /// Positions in librdkafka's form. Build one for each call and let it die there: a list that was
 /// used to pause holds partitions alive, and would hang the client's end.

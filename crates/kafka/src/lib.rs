@@ -25,6 +25,7 @@ mod producer;
 mod reader;
 mod record;
 mod slots;
+mod token;
 
 pub use admin::RdAdmin;
 pub use client::{

@@ -15,7 +15,7 @@ use rdkafka::{Message as _, Offset as RdOffset, TopicPartitionList};
 
 use crate::admin::{ANSWER, RdAdmin, copied};
 use crate::consumer::pattern;
-use crate::context::LogOnly;
+use crate::context::{LogOnly, log_in};
 use crate::error::KafkaError;
 use crate::record::OwnedRecord;
 
@@ -70,6 +70,7 @@ impl RdAdmin {
         let failed = |e: RdError| KafkaError::from_rd(DOING, &e);
         let config = self.properties.reader();
         let reader: BaseConsumer<LogOnly> = config.create_with_context(LogOnly).map_err(failed)?;
+        log_in(&self.properties, &reader);
         let mut open = self.stretches(peek, &reader)?;
         let mut list = TopicPartitionList::new();
         for (partition, stretch) in &open {

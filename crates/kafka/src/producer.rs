@@ -1,10 +1,12 @@
 //! An idempotent producer over librdkafka, whose acks are taken by the caller.
 
+use std::error::Error;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::Message as _;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -12,8 +14,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 
 use crate::client::{Ack, Outgoing, Producer};
 use crate::config::Properties;
-use crate::context::{lock, log};
+use crate::context::{FIRST_TOKEN, lock, log};
 use crate::error::{KafkaError, SendError};
+use crate::token::token;
 
 /// A producer over librdkafka: idempotent, all in-sync replicas, lz4, Java's partitioner.
 pub struct RdProducer {
@@ -37,9 +40,12 @@ impl RdProducer {
     /// A property that librdkafka refuses.
     pub fn open(properties: &Properties) -> Result<Self, KafkaError> {
         let client = properties.producer().create_with_context(Acks::default());
-        Ok(Self {
-            client: client.map_err(|e| KafkaError::from_rd("open a producer", &e))?,
-        })
+        let client: BaseProducer<Acks> =
+            client.map_err(|e| KafkaError::from_rd("open a producer", &e))?;
+        if properties.needs_token() {
+            client.poll(FIRST_TOKEN);
+        }
+        Ok(Self { client })
     }
 
     /// The fatal error, if there was one: then the producer must be made anew.
@@ -113,6 +119,12 @@ impl Producer for RdProducer {
 }
 
 impl ClientContext for Acks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }

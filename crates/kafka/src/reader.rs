@@ -12,7 +12,7 @@ use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use crate::admin::{ANSWER, copied};
 use crate::client::{Reader, Tail};
 use crate::config::Properties;
-use crate::context::LogOnly;
+use crate::context::{LogOnly, log_in};
 use crate::error::KafkaError;
 use crate::record::OwnedRecord;
 
@@ -45,6 +45,7 @@ impl RdReader {
             .reader()
             .create_with_context(LogOnly)
             .map_err(failed)?;
+        log_in(properties, &client);
         // The client looks for "the beginning" at its leisure, half a second later.
         let low = || client.fetch_watermarks(topic, partition as i32, ANSWER);
         let start = from.map_or_else(|| low().map(|(low, _)| low), Ok);
@@ -113,6 +114,7 @@ impl RdTail {
             .reader()
             .create_with_context(LogOnly)
             .map_err(failed)?;
+        log_in(properties, &client);
         let metadata = client.fetch_metadata(Some(topic), ANSWER).map_err(failed)?;
         let mut known = metadata.topics().iter();
         let known = known.find(|t| t.name() == topic && t.error().is_none());

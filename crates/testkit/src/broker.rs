@@ -6,6 +6,7 @@
 //! `FOGHORN_REQUIRE_KAFKA=1` forbids that.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,6 +30,8 @@ pub enum Kind {
 
 struct Inner {
     bootstrap: String,
+    /// Where those who log in over TLS connect.
+    secure: Option<String>,
     source: Source,
 }
 
@@ -36,6 +39,13 @@ enum Source {
     Real(Mutex<Tied>),
     Mock(MockBrokers),
     External,
+}
+
+/// Where a broker answers.
+#[derive(Debug)]
+struct Answered {
+    bootstrap: String,
+    secure: Option<String>,
 }
 
 /// The script that holds a broker, and the pipe whose end ends both.
@@ -69,7 +79,22 @@ impl Broker {
     /// # Panics
     /// If `FOGHORN_REQUIRE_KAFKA=1` and there is none.
     pub fn dedicated() -> Result<Self, String> {
-        let started = Tied::start();
+        Self::started(Tied::start(None))
+    }
+
+    /// As [`Self::dedicated`], with a second listener for those who log in over TLS: see
+    /// `deploy/kafka/up --secure`. `folder` has to be absolute.
+    ///
+    /// # Errors
+    /// Why there is none.
+    ///
+    /// # Panics
+    /// If `FOGHORN_REQUIRE_KAFKA=1` and there is none.
+    pub fn secured(folder: &Path) -> Result<Self, String> {
+        Self::started(Tied::start(Some(folder)))
+    }
+
+    fn started(started: Result<(Tied, Answered), String>) -> Result<Self, String> {
         if let Err(reason) = &started {
             let required = setting("FOGHORN_REQUIRE_KAFKA").is_some_and(|v| v != "0");
             assert!(
@@ -77,8 +102,12 @@ impl Broker {
                 "FOGHORN_REQUIRE_KAFKA: there is no real Kafka: {reason}"
             );
         }
-        let (tied, bootstrap) = started?;
-        Ok(Self::of(bootstrap, Source::Real(Mutex::new(tied))))
+        let (tied, answered) = started?;
+        Ok(Self(Arc::new(Inner {
+            bootstrap: answered.bootstrap,
+            secure: answered.secure,
+            source: Source::Real(Mutex::new(tied)),
+        })))
     }
 
     /// Mock brokers, whatever else could be had.
@@ -94,6 +123,11 @@ impl Broker {
     /// `host:port,…` to connect to.
     pub fn bootstrap(&self) -> &str {
         &self.0.bootstrap
+    }
+
+    /// `host:port` for those who log in over TLS, where there is such a listener.
+    pub fn secure(&self) -> Option<&str> {
+        self.0.secure.as_deref()
     }
 
     /// Client properties to connect with.
@@ -144,7 +178,7 @@ impl Broker {
     pub fn restart(&self) {
         let came_back = self.tied().tell_and_await("restart");
         assert_eq!(
-            came_back.as_deref(),
+            came_back.map(|it| it.bootstrap).as_deref(),
             Ok(self.bootstrap()),
             "the broker comes back as it was"
         );
@@ -167,7 +201,7 @@ impl Broker {
     pub fn revive(&self) {
         let came_back = self.tied().tell_and_await("start");
         assert_eq!(
-            came_back.as_deref(),
+            came_back.map(|it| it.bootstrap).as_deref(),
             Ok(self.bootstrap()),
             "the broker comes back as it was"
         );
@@ -184,7 +218,11 @@ impl Broker {
     }
 
     fn of(bootstrap: String, source: Source) -> Self {
-        Self(Arc::new(Inner { bootstrap, source }))
+        Self(Arc::new(Inner {
+            bootstrap,
+            secure: None,
+            source,
+        }))
     }
 
     fn mock_instead(reason: &str) -> Self {
@@ -200,9 +238,13 @@ impl Broker {
 }
 
 impl Tied {
-    fn start() -> Result<(Self, String), String> {
-        let mut script = Command::new(UP)
-            .arg("--tied")
+    fn start(secure: Option<&Path>) -> Result<(Self, Answered), String> {
+        let mut command = Command::new(UP);
+        command.arg("--tied");
+        if let Some(folder) = secure {
+            command.arg("--secure").arg(folder);
+        }
+        let mut script = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -214,20 +256,28 @@ impl Tied {
             commands,
             answers,
         };
-        let bootstrap = tied.await_ready()?;
-        Ok((tied, bootstrap))
+        let answered = tied.await_ready()?;
+        Ok((tied, answered))
     }
 
     /// Reads until the script says that the broker answers, and where.
-    fn await_ready(&mut self) -> Result<String, String> {
+    fn await_ready(&mut self) -> Result<Answered, String> {
         let mut line = String::new();
+        let mut secure = None;
         loop {
             line.clear();
             match self.answers.read_line(&mut line) {
                 Ok(0) => return Err(format!("{UP} gave up (its reasons are above)")),
                 Ok(_) => {
-                    if let Some(bootstrap) = line.trim_end().strip_prefix("BOOTSTRAP=") {
-                        return Ok(bootstrap.to_owned());
+                    let line = line.trim_end();
+                    if let Some(address) = line.strip_prefix("SECURE=") {
+                        secure = Some(address.to_owned());
+                    }
+                    if let Some(bootstrap) = line.strip_prefix("BOOTSTRAP=") {
+                        return Ok(Answered {
+                            bootstrap: bootstrap.to_owned(),
+                            secure,
+                        });
                     }
                 }
                 Err(e) => return Err(e.to_string()),
@@ -235,7 +285,7 @@ impl Tied {
         }
     }
 
-    fn tell_and_await(&mut self, command: &str) -> Result<String, String> {
+    fn tell_and_await(&mut self, command: &str) -> Result<Answered, String> {
         self.tell(command)?;
         self.await_ready()
     }
