@@ -12,6 +12,8 @@
 mod access;
 #[path = "e2e/alertmanagers.rs"]
 mod alertmanagers;
+#[path = "e2e/backlog.rs"]
+mod backlog;
 #[path = "e2e/bounds.rs"]
 mod bounds;
 #[path = "e2e/client.rs"]

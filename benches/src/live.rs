@@ -164,7 +164,12 @@ impl Running {
         )?;
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(sink)];
         let backlog: Arc<dyn Backlog> = Arc::new(OutboxBacklog::new(Arc::clone(outbox)));
-        let emitter = Arc::new(Emitter::start(sinks, &backlog, metrics)?);
+        let emitter = Arc::new(Emitter::start(
+            sinks,
+            &backlog,
+            metrics,
+            &foghorn_emit::Pace::at_once(foghorn_runtime::clock::wall),
+        )?);
         *bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&emitter));
         self.emitter = Some(emitter);
         Ok(())

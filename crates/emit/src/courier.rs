@@ -8,6 +8,7 @@ use crate::backoff;
 use crate::emitter::SinkStatus;
 use crate::machine::{Machine, Next};
 use crate::metrics::SinkMetrics;
+use crate::pace::{Pace, WAIT};
 use crate::sink::{DeliveryError, Sink};
 
 /// Revisions that are looked at at once: the window within which a backlog is thinned out.
@@ -33,6 +34,9 @@ pub(crate) struct Courier {
     unsaved: Option<Duration>,
     /// When the sink wants to look after what it delivered.
     tend_at: Option<Duration>,
+    pace: Pace,
+    /// Since when pages about the past wait.
+    waits_since: Option<Duration>,
 }
 
 impl Courier {
@@ -40,6 +44,7 @@ impl Courier {
         sink: Box<dyn Sink>,
         backlog: Arc<dyn Backlog>,
         metrics: SinkMetrics,
+        pace: Pace,
     ) -> Self {
         let name = sink.name().to_owned();
         metrics.up.with_label_values(&[&name]).set(1);
@@ -57,6 +62,8 @@ impl Courier {
             not_before: Duration::ZERO,
             unsaved: None,
             tend_at: Some(Duration::ZERO),
+            pace,
+            waits_since: None,
         }
     }
 
@@ -69,9 +76,9 @@ impl Courier {
     }
 
     fn attempt(&mut self, clock: &dyn Fn() -> Duration) -> Next {
-        let batch = self.batch();
+        let batch = self.batch(clock());
         if batch.is_empty() {
-            // It is not handed out at the moment.
+            // It is not handed out at the moment, or waits for the truth.
             return Next::At(clock() + HELD_BACK);
         }
         let incidents: Vec<_> = batch
@@ -103,7 +110,7 @@ impl Courier {
     }
 
     /// What to send now, each with the number of revisions before it that it makes needless.
-    fn batch(&self) -> Vec<(Pending, u64)> {
+    fn batch(&mut self, now: Duration) -> Vec<(Pending, u64)> {
         let mut pending = self.backlog.pending(&self.name, WINDOW);
         let mut seqs = pending
             .iter()
@@ -112,7 +119,10 @@ impl Courier {
             .into_iter()
             .peekable();
         if self.sink.coalesces() {
-            pending = coalesce(pending);
+            if self.waits(&pending, now) {
+                return Vec::new();
+            }
+            pending = self.pace.sum_up(&pending.clone(), coalesce(pending));
         }
         pending.truncate(BATCH);
         let left_out = |item: Pending| {
@@ -123,6 +133,17 @@ impl Courier {
             (item, passed - 1)
         };
         pending.into_iter().map(left_out).collect()
+    }
+
+    /// Whether what is next may be over before anybody has read it; for a while at most.
+    fn waits(&mut self, pending: &[Pending], now: Duration) -> bool {
+        let next = pending.first();
+        if !next.is_some_and(|next| self.pace.may_be_over_soon(&next.incident)) {
+            self.waits_since = None;
+            return false;
+        }
+        let since = *self.waits_since.get_or_insert(now);
+        now < since + WAIT
     }
 
     fn count_pending(&mut self) {

@@ -13,6 +13,7 @@ use crate::backlog::Backlog;
 use crate::courier::Courier;
 use crate::machine::{Machine, Next};
 use crate::metrics::SinkMetrics;
+use crate::pace::Pace;
 use crate::sink::Sink;
 
 /// How a sink does.
@@ -78,12 +79,13 @@ impl Emitter {
         sinks: Vec<Box<dyn Sink>>,
         backlog: &Arc<dyn Backlog>,
         metrics: &SinkMetrics,
+        pace: &Pace,
     ) -> io::Result<Self> {
         let mut emitter = Self {
             shared: Arc::default(),
         };
         for sink in sinks {
-            let courier = Courier::new(sink, Arc::clone(backlog), metrics.clone());
+            let courier = Courier::new(sink, Arc::clone(backlog), metrics.clone(), pace.clone());
             emitter.run(Box::new(courier))?;
         }
         Ok(emitter)
@@ -253,6 +255,10 @@ mod tests {
     use crate::fixtures::{MemoryBacklog, incident};
     use crate::sink::{Delivered, DeliveryError};
 
+    fn pace() -> Pace {
+        Pace::at_once(|| Timestamp(0))
+    }
+
     struct Told(&'static str, mpsc::Sender<u128>);
     struct Dead;
 
@@ -298,7 +304,7 @@ mod tests {
         let (sender, told) = mpsc::channel();
         let metrics = SinkMetrics::register(&Registry::new()).unwrap();
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Dead), Box::new(Told("alive", sender))];
-        let emitter = Emitter::start(sinks, &held, &metrics).unwrap();
+        let emitter = Emitter::start(sinks, &held, &metrics, &pace()).unwrap();
         for id in 1..=3 {
             backlog.push(incident(id, 1, Open));
             emitter.wake();
@@ -316,8 +322,13 @@ mod tests {
         let held: Arc<dyn Backlog> = Arc::<MemoryBacklog>::clone(&backlog);
         let (sender, told) = mpsc::channel();
         let metrics = SinkMetrics::register(&Registry::new()).unwrap();
-        let emitter =
-            Emitter::start(vec![Box::new(Told("alive", sender))], &held, &metrics).unwrap();
+        let emitter = Emitter::start(
+            vec![Box::new(Told("alive", sender))],
+            &held,
+            &metrics,
+            &pace(),
+        )
+        .unwrap();
         backlog.push(incident(1, 1, Open));
         emitter.wake();
         backlog.push(incident(2, 1, Open));

@@ -21,6 +21,7 @@ mod kafka;
 mod machine;
 mod metrics;
 mod ndjson;
+mod pace;
 mod recorded;
 mod retry_after;
 mod secret;
@@ -44,6 +45,7 @@ pub use heartbeat::{Heartbeat, HeartbeatConfig, Pulse};
 pub use kafka::KafkaSink;
 pub use metrics::SinkMetrics;
 pub use ndjson::NdjsonSink;
+pub use pace::{BEHIND_MS, Pace};
 pub use recorded::{
     RecordedConfig, RecordedFormat, RecordedKafkaConfig, RecordedSample, RecordedSink,
 };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use foghorn_correlate::{Correlator, Topology, TopologyFile};
 use foghorn_emit::{
-    AlertFeed, Backlog, DeadLetterSink, Emitter, Heartbeat, Pulse, RecordedSink, SinkConfig,
+    AlertFeed, Backlog, DeadLetterSink, Emitter, Heartbeat, Pace, Pulse, RecordedSink, SinkConfig,
     SinkMetrics, build,
 };
 use foghorn_engine::{Brain, Command, Query, View};
@@ -19,7 +19,7 @@ use foghorn_http::{
     Access, Answers, Api, Commands, Declined, HttpConfig, Late, Queries, Readiness, ReloadError,
     Server,
 };
-use foghorn_ingest::SourceConfig;
+use foghorn_ingest::{SourceConfig, Span};
 use foghorn_kafka::Properties;
 use foghorn_model::Timestamp;
 use foghorn_runtime::{
@@ -280,6 +280,7 @@ impl Running {
             &config.external_labels,
             &live,
             hold,
+            config.max_notification_age,
             &sink_metrics,
             runtime,
         )?;
@@ -452,9 +453,16 @@ fn sinks(
     external_labels: &BTreeMap<String, String>,
     live: &Live,
     hold: Option<Hold>,
+    max_age: Span,
     metrics: &SinkMetrics,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<Emitter> {
+    let handle = live.handle();
+    let pace = Pace {
+        wall: clock::wall,
+        behind_ms: Arc::new(move || handle.looked().1),
+        max_age_ms: max_age.0,
+    };
     let sinks = build(configs, external_labels, live.epoch(), runtime.handle())?;
     let names: Vec<_> = sinks.incidents.iter().map(|sink| sink.name()).collect();
     live.outbox()
@@ -463,7 +471,7 @@ fn sinks(
         .set_sinks(&names)?;
     let backlog: Arc<dyn Backlog> =
         Arc::new(OutboxBacklog::new(Arc::clone(live.outbox())).under(hold.clone()));
-    let mut emitter = Emitter::start(sinks.incidents, &backlog, metrics)?;
+    let mut emitter = Emitter::start(sinks.incidents, &backlog, metrics, &pace)?;
     let feed: Arc<dyn AlertFeed> = Arc::new(ViewAlerts::new(Arc::clone(live.view())).under(hold));
     for sink in sinks.alerts {
         emitter.send_alerts(sink, &feed, clock::wall, metrics)?;

@@ -158,6 +158,13 @@ impl IncidentId {
         Self(derive("incident", &[&alert.0.to_le_bytes()]))
     }
 
+    /// Identity of a summary of several, in this order.
+    pub fn summary(of: impl Iterator<Item = Self>) -> Self {
+        let ids: Vec<_> = of.map(|id| id.0.to_le_bytes()).collect();
+        let ids: Vec<_> = ids.iter().map(|id| &id[..]).collect();
+        Self(derive("summary", &ids))
+    }
+
     /// Identity of what was split off `parent` in its revision `revision`.
     pub fn split(parent: Self, revision: u32) -> Self {
         Self(derive(

@@ -228,3 +228,13 @@ pub struct Incident {
     /// The incident that absorbed this one.
     pub merged_into: Option<IncidentId>,
 }
+impl Incident {
+    /// How long after its first alert began to fire it was made, in milliseconds: more than a little
+    /// where Foghorn was away, or behind.
+    pub fn delay_ms(&self) -> i64 {
+        let fired = self.alerts.iter().filter_map(|member| member.fired_at);
+        fired
+            .min()
+            .map_or(0, |fired| (self.opened_at - fired).max(0))
+    }
+}

@@ -549,8 +549,9 @@ impl BrainLoop {
             outage,
             ..self.signs(now)
         };
-        let behind = signs.backlogs.values().copied().max().unwrap_or(0);
-        self.hub.behind.store(behind, Ordering::Release);
+        self.hub
+            .behind
+            .store(self.behind_ms(now), Ordering::Release);
         self.hub.looked_at.store(now.ms(), Ordering::Release);
         let alerts = self.watch.look(now, signs);
         if alerts.is_empty() {
@@ -565,6 +566,26 @@ impl BrainLoop {
             );
         }
         self.write(&[Entry::Timer { now }, Entry::Own { alerts }])
+    }
+
+    /// How old is what is being read and evaluated at present. While some partition is not read yet, or
+    /// has shown no time and not its end, nobody knows.
+    fn behind_ms(&self, now: Timestamp) -> i64 {
+        if lock(&self.hub.directory).missing() > 0 {
+            return i64::MAX;
+        }
+        let workers = self.hub.lock_all();
+        let read = workers.iter().flat_map(|worker| {
+            let open = worker.facts.iter().filter(|(_, facts)| !facts.at_end);
+            open.map(|(partition, _)| {
+                let high = worker.intake.clock(*partition).map(PartitionClock::high);
+                let high = high.filter(|high| *high > Timestamp::MIN);
+                high.map_or(i64::MAX, |high| now - high)
+            })
+        });
+        let next = Some(self.next_tick()).filter(|next| *next > Timestamp::MIN);
+        let evaluated = next.map_or(0, |next| now.ms().saturating_sub(next.ms()));
+        read.max().unwrap_or(0).max(evaluated)
     }
 
     fn signs(&self, now: Timestamp) -> Signs {

@@ -292,7 +292,7 @@ impl Hub {
             highest_closed: AtomicI64::new(Timestamp::MIN.ms()),
             next_tick: AtomicI64::new(Timestamp::MIN.ms()),
             looked_at: AtomicI64::new(i64::MIN),
-            behind: AtomicI64::new(0),
+            behind: AtomicI64::new(i64::MAX),
             ending: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),

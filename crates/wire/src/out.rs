@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use foghorn_model::incident::{Event, Level, Member, Status};
-use foghorn_model::{AlertState, ChangeKind, Incident, Labels, Timestamp};
+use foghorn_model::{AlertState, ChangeKind, Incident, Labels, Timestamp, time::span_text};
 use serde::Serialize;
 
 /// What Go writes for "no time yet".
@@ -26,6 +26,7 @@ pub fn cloudevent(incident: &Incident, source: &str) -> Vec<u8> {
         subject: &id,
         partitionkey: &id,
         datacontenttype: "application/json",
+        delayed: delayed(incident),
         data: incident,
     })
 }
@@ -41,6 +42,9 @@ struct CloudEvent<'a> {
     subject: &'a str,
     partitionkey: &'a str,
     datacontenttype: &'a str,
+    /// See [`Extension::delayed`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delayed: Option<String>,
     data: &'a Incident,
 }
 
@@ -89,9 +93,19 @@ pub fn webhook_v4(incident: &Incident, receiver: &str, external_url: &str) -> Ve
                 .map(|service| &*service.name)
                 .collect(),
             onset: incident.onset.to_string(),
+            delayed: delayed(incident),
             link: &link,
         },
     })
+}
+
+/// An incident that is made so much later than its first alert is marked, in milliseconds.
+const DELAYED_MS: i64 = 120_000;
+
+/// By how much an incident came late, for people; `None` where that is not worth a word.
+fn delayed(incident: &Incident) -> Option<String> {
+    let delay_ms = incident.delay_ms();
+    (delay_ms > DELAYED_MS).then(|| span_text(delay_ms / 1_000 * 1_000))
 }
 
 #[derive(Serialize)]
@@ -138,6 +152,9 @@ struct Extension<'a> {
     suspects: Vec<Suspect<'a>>,
     services: Vec<&'a str>,
     onset: String,
+    /// By how much it came late, where that is more than a little.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delayed: Option<String>,
     link: &'a str,
 }
 

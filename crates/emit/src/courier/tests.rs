@@ -2,8 +2,8 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use foghorn_model::Incident;
 use foghorn_model::incident::Status::{self, Open, Resolved};
+use foghorn_model::{Incident, Timestamp};
 use prometheus::Registry;
 
 use super::*;
@@ -61,7 +61,8 @@ impl Desk {
         let backlog = Arc::new(MemoryBacklog::default());
         let metrics = SinkMetrics::register(&Registry::new()).unwrap();
         let held: Arc<dyn Backlog> = Arc::<MemoryBacklog>::clone(&backlog);
-        let courier = Courier::new(Box::new(script.clone()), held, metrics);
+        let pace = Pace::at_once(|| Timestamp(0));
+        let courier = Courier::new(Box::new(script.clone()), held, metrics, pace);
         Self {
             courier,
             backlog,
@@ -182,4 +183,28 @@ fn a_sink_that_says_nothing_does_not_spin() {
     let mut desk = Desk::new(false, [Delivered::default()]);
     desk.say(1, 1, Open);
     assert!(matches!(desk.round(), Next::At(_)));
+}
+
+#[test]
+fn a_page_about_the_past_waits_for_the_truth_and_not_for_ever() {
+    let mut desk = Desk::new(true, []);
+    // Onsets stand at the first minute.
+    desk.courier.pace = Pace {
+        wall: || Timestamp(10_000_000),
+        behind_ms: Arc::new(|| 200_000),
+        max_age_ms: i64::MAX,
+    };
+    desk.say(1, 1, Open);
+    assert!(matches!(desk.round(), Next::At(_)));
+    assert!(desk.script.sent.lock().unwrap().is_empty());
+    desk.now.set(Duration::from_secs(299));
+    desk.round();
+    assert!(desk.script.sent.lock().unwrap().is_empty());
+    desk.now.set(Duration::from_secs(301));
+    desk.round();
+    assert_eq!(*desk.script.sent.lock().unwrap(), [(1, 1)]);
+    // Whoever was told of it hears the rest at once.
+    desk.say(1, 2, Resolved);
+    desk.round();
+    assert_eq!(*desk.script.sent.lock().unwrap(), [(1, 1), (1, 2)]);
 }

@@ -58,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) on_gap: OnGap,
     /// Closed incidents are shown for so long.
     pub(crate) incident_retention: Span,
+    /// Incidents that were over for longer before anybody was told become one summary.
+    pub(crate) max_notification_age: Span,
     /// Consumer clients, each on a thread of its own.
     pub(crate) workers: usize,
     /// Bounds on what is kept.
@@ -89,6 +91,7 @@ impl Default for Config {
             snapshot_interval: Span(300_000),
             on_gap: OnGap::default(),
             incident_retention: Span(foghorn_engine::INCIDENT_RETENTION_MS),
+            max_notification_age: Span(3_600_000),
             workers: 1,
             time: TimeConfig::default(),
             limits: LimitConfig::default(),
