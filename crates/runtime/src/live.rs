@@ -649,7 +649,7 @@ impl Drop for EndOfBrain {
 }
 
 /// The rules of files that a log holds: they loaded once.
-fn catalog_of(files: &[RuleFile], options: &LoadOptions) -> Arc<Catalog> {
+pub(crate) fn catalog_of(files: &[RuleFile], options: &LoadOptions) -> Arc<Catalog> {
     let sources: Vec<_> = files
         .iter()
         .map(|file| Source::new(&file.path, &file.text))

@@ -366,3 +366,6 @@ fn begin(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
