@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub(super) struct Episode {
 /// See the module's text.
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
+    partitions: Arc<AtomicU32>,
     sender: JoinHandle<Vec<Episode>>,
 }
 
@@ -64,14 +65,27 @@ impl Load {
         let properties = broker
             .properties()
             .with("delivery.timeout.ms", "180000")
-            .with("linger.ms", "0");
+            .with("linger.ms", "0")
+            // A topic that grows is noticed soon.
+            .with("topic.metadata.refresh.interval.ms", "1000");
         let producer = RdProducer::open(&properties).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
+        let partitions = Arc::new(AtomicU32::new(partitions));
+        let spread = Arc::clone(&partitions);
         let (asked, topic) = (Arc::clone(&stop), topic.to_owned());
         let offset_ms = (seed % PERIOD_MS as u64) as i64;
         let sender =
-            std::thread::spawn(move || send(&producer, &topic, partitions, offset_ms, &asked));
-        Self { stop, sender }
+            std::thread::spawn(move || send(&producer, &topic, &spread, offset_ms, &asked));
+        Self {
+            stop,
+            partitions,
+            sender,
+        }
+    }
+
+    /// From now on it writes to so many partitions.
+    pub(super) fn spread(&self, partitions: u32) {
+        self.partitions.store(partitions, Ordering::Release);
     }
 
     /// As [`Self::finish`], where Foghorn had a word to say of itself, too.
@@ -133,7 +147,7 @@ impl Load {
 fn send(
     producer: &RdProducer,
     topic: &str,
-    partitions: u32,
+    partitions: &AtomicU32,
     offset_ms: i64,
     asked: &AtomicBool,
 ) -> Vec<Episode> {
@@ -168,12 +182,20 @@ fn send(
             round += 1;
             let record = Outgoing {
                 topic,
-                partition: Some(round % partitions),
+                partition: Some(round % partitions.load(Ordering::Acquire)),
                 payload: Some(&payload),
                 timestamp_ms: Some(now.ms()),
                 ..Outgoing::default()
             };
-            producer.send(&record, sent).unwrap();
+            if producer.send(&record, sent).is_err() {
+                // A partition that the client does not know of yet.
+                let partition = Some(round % 2);
+                let known = Outgoing {
+                    partition,
+                    ..record
+                };
+                producer.send(&known, sent).unwrap();
+            }
             sent += 1;
         }
         for ack in producer.poll_acks(Duration::ZERO) {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use foghorn_testkit::broker::Broker;
+use foghorn_kafka::RdAdmin;
+use foghorn_testkit::broker::{Broker, Kind};
 
 use super::{Shop, is_long, report};
 use crate::home::{Home, not_proven, until};
@@ -62,4 +63,31 @@ fn a_broker_that_is_away_for_a_while_costs_nothing() {
 fn nor_does_it_where_others_stand_by() {
     let (away_s, times) = if is_long() { (60, 2) } else { (9, 1) };
     check("broker killed, two instances", &["a", "b"], away_s, times);
+}
+
+#[test]
+fn a_topic_that_grows_under_way_costs_nothing() {
+    let broker = Broker::start();
+    if broker.kind() == Kind::Mock {
+        return not_proven("mock brokers have topics that do not grow: none did");
+    }
+    let shop = Shop::open(broker);
+    let mut home = shop.instance("a", true);
+    home.start();
+    let load = shop.load(8);
+    std::thread::sleep(Duration::from_secs(3));
+    let admin = RdAdmin::open(&shop.broker.properties()).unwrap();
+    admin.grow(&shop.metrics, 4).unwrap();
+    // The load writes to the new ones from when its client knows of them.
+    load.spread(4);
+    until("they are read, too", 90, || {
+        let lines = home.said();
+        let assigned = lines
+            .iter()
+            .filter(|line| line.contains("partitions assigned"));
+        (assigned.count() >= 2).then_some(())
+    });
+    let outcome = load.finish(&shop.broker, &shop.incidents);
+    home.stop();
+    report("two partitions more under load", &format!("{outcome}"));
 }

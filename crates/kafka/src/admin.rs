@@ -8,7 +8,8 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
@@ -44,6 +45,21 @@ impl RdAdmin {
         Ok(Self {
             properties: properties.clone(),
             client,
+        })
+    }
+
+    /// Gives a topic more partitions.
+    ///
+    /// # Errors
+    /// The cluster does not do so.
+    pub fn grow(&self, topic: &str, partitions: u32) -> Result<(), KafkaError> {
+        const DOING: &str = "add partitions";
+        let more = NewPartitions::new(topic, partitions as usize);
+        let answer = block_on(self.client.create_partitions([&more], &options()));
+        let answers = answer.map_err(|e| KafkaError::from_rd(DOING, &e))?;
+        let refused = answers.into_iter().find_map(Result::err);
+        refused.map_or(Ok(()), |(_, code)| {
+            Err(KafkaError::from_rd(DOING, &RdError::AdminOp(code)))
         })
     }
 
