@@ -54,10 +54,23 @@ pub(crate) fn ask(
     })
 }
 
-/// A receiver of webhooks, which takes everything and remembers it.
+/// A receiver of webhooks, which remembers what it takes: everything, unless it is told otherwise.
 pub(crate) struct Hook {
     pub(crate) address: SocketAddr,
     taken: Arc<Mutex<Vec<Value>>>,
+    mood: Arc<Mutex<Mood>>,
+}
+
+/// How a receiver answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// It takes everything.
+    #[default]
+    Well,
+    /// It answers 500.
+    Ill,
+    /// It takes the connection, and says nothing.
+    Silent,
 }
 
 impl Hook {
@@ -65,16 +78,35 @@ impl Hook {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&taken);
+        let mood = Arc::<Mutex<Mood>>::default();
+        let (into, moods) = (Arc::clone(&taken), Arc::clone(&mood));
         std::thread::spawn(move || {
+            let mut held = Vec::new();
             for stream in listener.incoming().flatten() {
+                let mood = *moods.lock().unwrap();
+                if mood == Mood::Silent {
+                    held.push(stream);
+                    continue;
+                }
+                held.clear();
                 // A connection that breaks is the sender's to try again.
-                if let Ok(body) = take(stream) {
+                if let Ok(body) = take(stream, mood)
+                    && mood == Mood::Well
+                {
                     into.lock().unwrap().push(body);
                 }
             }
         });
-        Self { address, taken }
+        Self {
+            address,
+            taken,
+            mood,
+        }
+    }
+
+    /// From now on it answers so.
+    pub(crate) fn is(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
     }
 
     /// Bodies so far.
@@ -83,7 +115,7 @@ impl Hook {
     }
 }
 
-fn take(mut stream: TcpStream) -> std::io::Result<Value> {
+fn take(mut stream: TcpStream, mood: Mood) -> std::io::Result<Value> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
     let body = loop {
@@ -104,6 +136,12 @@ fn take(mut stream: TcpStream) -> std::io::Result<Value> {
         }
     };
     let body = serde_json::from_str(&body).map_err(std::io::Error::other)?;
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    let status = if mood == Mood::Well {
+        "200 OK"
+    } else {
+        "500 Internal Server Error"
+    };
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes())?;
     Ok(body)
 }

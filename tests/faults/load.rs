@@ -102,15 +102,7 @@ impl Load {
     fn check(self, broker: &Broker, incidents: &str, but_own: bool) -> Outcome {
         self.stop.store(true, Ordering::Release);
         let episodes = self.sender.join().unwrap();
-        let admin = RdAdmin::open(&broker.properties()).unwrap();
-        let read = || {
-            let records = admin.read_to_end(incidents, None).unwrap().into_iter();
-            let events = records.map(|record| {
-                let event: Value = serde_json::from_slice(&record.payload.unwrap()).unwrap();
-                event["data"].clone()
-            });
-            events.collect::<Vec<_>>()
-        };
+        let read = || said_on(broker, incidents);
         // What is missing then is missing for good.
         let mut missing = Vec::new();
         let end = wall() + 60_000;
@@ -142,6 +134,17 @@ impl Load {
             revisions: said.len(),
         }
     }
+}
+
+/// What stands on a topic of incidents.
+pub(super) fn said_on(broker: &Broker, incidents: &str) -> Vec<Value> {
+    let admin = RdAdmin::open(&broker.properties()).unwrap();
+    let records = admin.read_to_end(incidents, None).unwrap().into_iter();
+    let events = records.map(|record| {
+        let event: Value = serde_json::from_slice(&record.payload.unwrap()).unwrap();
+        event["data"].clone()
+    });
+    events.collect()
 }
 
 fn send(

@@ -12,6 +12,7 @@ mod disk;
 mod kills;
 mod load;
 mod outages;
+mod sinks;
 
 use std::io::Write;
 use std::time::Duration;
@@ -87,8 +88,18 @@ impl Shop {
         Load::start(&self.broker, &self.metrics, 2, seed)
     }
 
+    /// What was said so far.
+    fn said(&self) -> Vec<serde_json::Value> {
+        load::said_on(&self.broker, &self.incidents)
+    }
+
     /// An instance; where it is one of several, they relieve each other.
     fn instance(&self, name: &str, is_one_of_several: bool) -> Home {
+        self.instance_with(name, is_one_of_several, "")
+    }
+
+    /// With these sinks more.
+    fn instance_with(&self, name: &str, is_one_of_several: bool, sinks: &str) -> Home {
         let (brokers, metrics) = (self.broker.bootstrap(), &self.metrics);
         let incidents = &self.incidents;
         let failover = if is_one_of_several {
@@ -108,6 +119,7 @@ sources:
   - {{name: metrics, topics: ['{metrics}'], format: otlp_metrics_proto, allowed_lateness: 500ms}}
 sinks:
   - {{type: kafka, name: bus, brokers: '{brokers}', topic: '{incidents}'}}
+{sinks}
 time: {{idle_timeout: 1s}}
 snapshot_interval: 2s
 "
