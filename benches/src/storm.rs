@@ -173,6 +173,7 @@ impl<'a> Storm<'a> {
             progress,
             at_end: true,
             reachable: true,
+            shown: true,
             quiet_since: now,
             allowed_lateness_ms: LATENESS_MS,
             logged_offset: 0,

@@ -245,7 +245,7 @@ fn occurrences(said: &[Value]) -> BTreeSet<Occurrence> {
 }
 
 fn is_over(incident: &Value) -> bool {
-    incident["status"] == "resolved"
+    incident["status"] == "resolved" || incident["status"] == "closed"
 }
 
 fn latest(said: &[Value]) -> BTreeMap<&str, &Value> {

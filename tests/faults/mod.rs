@@ -121,6 +121,8 @@ sinks:
   - {{type: kafka, name: bus, brokers: '{brokers}', topic: '{incidents}'}}
 {sinks}
 time: {{idle_timeout: 1s}}
+# Each round of failures is an incident of its own.
+correlate: {{reopen_window_ms: 2000, close_after_ms: 3000}}
 snapshot_interval: 2s
 "
         );

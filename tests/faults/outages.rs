@@ -61,7 +61,7 @@ fn a_broker_that_is_away_for_a_while_costs_nothing() {
 
 #[test]
 fn nor_does_it_where_others_stand_by() {
-    let (away_s, times) = if is_long() { (60, 2) } else { (9, 1) };
+    let (away_s, times) = if is_long() { (60, 2) } else { (30, 1) };
     check("broker killed, two instances", &["a", "b"], away_s, times);
 }
 

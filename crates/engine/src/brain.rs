@@ -184,6 +184,8 @@ impl Brain {
         }
         self.logged = history.positions.clone();
         self.blind = history.blind.clone();
+        // What is over already is nobody's concern.
+        self.forget_blind();
         self.publish_alerts(entries);
         self.publish_heard();
         history
@@ -586,11 +588,14 @@ impl Brain {
         entries
     }
 
-    /// Partitions that the ticks to come are closed without, though they may have data.
+    /// Partitions that the ticks to come are closed without, though they may have data. Not while ticks are
+    /// closed again that the log holds: of those it was said then.
     pub fn blind(&self) -> impl Iterator<Item = Partition> {
+        let mut groups = 0..self.core.catalog().rules.groups.len();
+        let again = groups.any(|group| self.core.is_replayed(group));
         self.blind
             .iter()
-            .filter(|(_, spans)| !spans.is_empty())
+            .filter(move |(_, spans)| !again && !spans.is_empty())
             .map(|(partition, _)| *partition)
     }
 

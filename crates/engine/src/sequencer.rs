@@ -38,6 +38,8 @@ pub struct PartitionState {
     pub at_end: bool,
     /// Whether fetches succeed.
     pub reachable: bool,
+    /// Whether a record of it with a time has been read since it joined.
+    pub shown: bool,
     /// Wall time of its last record, of its joining, or of its first failing fetch.
     pub quiet_since: Timestamp,
     /// Its source's allowed lateness, in milliseconds.
@@ -133,9 +135,9 @@ fn skip(
     if state.reachable && state.at_end && quiet_ms >= patience.idle_timeout_ms && wall >= due {
         return Some(Skip::Idle);
     }
-    // One that has shown no event time yet trails nobody: it may be new.
-    let known = state.progress.watermark > Timestamp::MIN;
-    let trails = known
+    // One that has shown no event time yet trails nobody: it may be new, or have nothing to say, which
+    // shows soon. What it was pinned to before says nothing about it.
+    let trails = state.shown
         && state.reachable
         && state.at_end
         && state.progress.watermark + patience.max_stall_ms < foremost;
@@ -160,6 +162,7 @@ mod tests {
             },
             at_end: true,
             reachable: true,
+            shown: true,
             quiet_since: Timestamp(0),
             allowed_lateness_ms: 4,
             logged_offset: 0,
@@ -227,6 +230,12 @@ mod tests {
             ..state(69)
         };
         check(&[busy, trailing], 109, false, "0.0/1 Blind");
+        let silent = PartitionState {
+            shown: false,
+            ..trailing
+        };
+        check(&[busy, silent], 109, false, "wait 0.0/1");
+        check(&[busy, silent], 114, false, "0.0/1 Idle");
         let gone = PartitionState {
             reachable: false,
             at_end: false,

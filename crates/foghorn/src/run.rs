@@ -50,7 +50,9 @@ const END_WITHIN: Duration = Duration::from_secs(25);
 const REST: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
-    let (mut is_first, mut has_worked) = (true, false);
+    let (mut is_first, mut has_led, mut has_worked) = (true, false, false);
+    // Whether the cluster was out of reach.
+    let mut cut_off = false;
     // Since when the disk takes nothing, and what it says.
     let mut outage: Option<(Timestamp, String)> = None;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
@@ -74,44 +76,83 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
             logging::start(&config.log)?;
         }
         let loaded = read_rules(&config, &args.config)?;
-        let mut leased = None;
-        if !config.failover.topics.is_empty() {
-            let properties = properties(&config, &args.config)?;
-            let (shared, kafka) = (config.failover.clone(), config.kafka.clone());
-            let failover = Failover::new(shared, kafka, properties);
-            let (http, path) = (&config.http, &args.config);
-            leased = stand_by(failover, http, path, &mut signals, &runtime)?;
-            if leased.is_none() {
-                break;
-            }
-        }
         let (http, state_dir) = (config.http.clone(), beside(&args.config, &config.state_dir));
         let (path, set) = (args.config.clone(), args.set.clone());
-        let was = outage.as_ref().map(told);
-        let over = Running::start(config, path, set, loaded, leased, was, &runtime)
-            .inspect(|_| (outage, has_worked) = (None, true))
-            .and_then(|running| running.work(&mut signals, &runtime));
+        let was = Was {
+            outage: outage.as_ref().map(told),
+            cut_off: std::mem::take(&mut cut_off),
+        };
+        let over = leased(&config, &path, &mut signals, &runtime).and_then(|leased| {
+            let Leased::Go(leased) = leased else {
+                return Ok(());
+            };
+            has_led |= leased.is_some();
+            let leased = leased.map(|leased| *leased);
+            let running = Running::start(config, path, set, loaded, leased, was, &runtime)?;
+            (outage, has_worked) = (None, true);
+            running.work(&mut signals, &runtime)
+        });
         let Err(error) = over else { break };
-        match error.downcast_ref::<LiveError>() {
+        // At the very start it is more likely a mistake than something that passes.
+        let (why, may): (_, &dyn Fn() -> bool) = match error.downcast_ref::<LiveError>() {
             Some(over) if over.is_overtaken() => {
                 warn!(why = %over, "another instance does the work: standing by again");
                 std::thread::sleep(REST);
+                continue;
             }
-            // At the very start it is more likely a mistake than a disk that is full.
             Some(over) if over.is_of_the_disk() && has_worked => {
                 let why = over.to_string();
                 error!(why, "nothing is decided until the disk takes it");
                 let (_, why) = outage.get_or_insert_with(|| (clock::wall(), why));
-                let takes = || foghorn_store::probe(&state_dir).is_ok();
-                if !rest(why, takes, &http, &args.config, &mut signals, &runtime)? {
-                    break;
-                }
+                (why.clone(), &|| foghorn_store::probe(&state_dir).is_ok())
+            }
+            Some(over) if over.is_of_the_cluster() && (has_led || has_worked) => {
+                let why = over.to_string();
+                warn!(why, "the cluster does not answer: trying again");
+                cut_off = true;
+                (why, &|| true)
             }
             _ => return Err(error.into()),
+        };
+        if !rest(&why, may, &http, &args.config, &mut signals, &runtime)? {
+            break;
         }
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
+}
+
+/// What came before a start.
+struct Was {
+    /// Why nothing could be decided, for people.
+    outage: Option<String>,
+    /// Whether the cluster was out of reach.
+    cut_off: bool,
+}
+
+/// Whether there is work to do.
+enum Leased {
+    /// With the lease, where others may have it.
+    Go(Option<Box<(Lease, Active)>>),
+    /// It was asked to end before there was.
+    End,
+}
+
+/// Waits for the lease, where others may have it.
+fn leased(
+    config: &Config,
+    path: &Path,
+    signals: &mut Signals,
+    runtime: &tokio::runtime::Runtime,
+) -> anyhow::Result<Leased> {
+    if config.failover.topics.is_empty() {
+        return Ok(Leased::Go(None));
+    }
+    let properties = properties(config, path)?;
+    let (shared, kafka) = (config.failover.clone(), config.kafka.clone());
+    let failover = Failover::new(shared, kafka, properties);
+    let leased = stand_by(failover, &config.http, path, signals, runtime)?;
+    Ok(leased.map_or(Leased::End, |leased| Leased::Go(Some(Box::new(leased)))))
 }
 
 /// What is told of an outage when it is over.
@@ -168,7 +209,7 @@ impl Running {
         set: Vec<String>,
         loaded: Loaded,
         leased: Option<(Lease, Active)>,
-        outage: Option<String>,
+        was: Was,
         runtime: &tokio::runtime::Runtime,
     ) -> anyhow::Result<Self> {
         let (lease, active) = leased.unzip();
@@ -252,7 +293,8 @@ impl Running {
                 },
                 state_dir: beside(&path, &config.state_dir),
                 active,
-                outage,
+                outage: was.outage,
+                after_outage: was.cut_off,
                 snapshot_interval_ms: Some(config.snapshot_interval.0).filter(|ms| *ms > 0),
                 on_gap: config.on_gap,
                 incident_retention_ms: config.incident_retention.0,

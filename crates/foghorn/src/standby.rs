@@ -33,7 +33,7 @@ pub(crate) fn stand_by(
     signals: &mut Signals,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<Option<(Lease, Active)>> {
-    failover.ensure_topics()?;
+    failover.ensure_topics().map_err(LiveError::from)?;
     let lease = failover.ask()?;
     let mut door = None;
     let began = tokio::time::Instant::now();

@@ -153,8 +153,8 @@ pub struct Lag {
     pub next: Option<Offset>,
     /// End of what a `read_committed` reader may see, as of the last fetch; `None` before it.
     pub end: Option<Offset>,
-    /// Whether the client is connected to the partition's leader.
-    pub reachable: bool,
+    /// Whether the client is connected to the partition's leader; `None` before the first statistics.
+    pub reachable: Option<bool>,
 }
 
 /// One member of a consumer group.

@@ -291,15 +291,13 @@ impl Consumer for RdConsumer {
         let (slots, ends) = (self.hooks().slots(), self.hooks().ends());
         let lag = |slot: &Slot| {
             let name = slots.topics()[usize::from(slot.topic.0)].to_string();
-            let (end, reachable) = ends
-                .get(&(name, slot.partition))
-                .copied()
-                .unwrap_or((None, false));
+            let known = ends.get(&(name, slot.partition)).copied();
+            let (end, reachable) = known.unzip();
             Lag {
                 topic: slot.topic,
                 partition: slot.partition,
                 next: slot.next,
-                end,
+                end: end.flatten(),
                 reachable,
             }
         };

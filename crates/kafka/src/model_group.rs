@@ -379,7 +379,7 @@ impl Consumer for ModelConsumer {
                 partition,
                 next,
                 end,
-                reachable: true,
+                reachable: Some(true),
             });
         }
         lags

@@ -377,6 +377,7 @@ impl BrainLoop {
                     progress,
                     at_end: facts.at_end,
                     reachable: facts.reachable,
+                    shown: facts.first.is_some(),
                     quiet_since: facts.quiet_since,
                     allowed_lateness_ms: self.hub.rules[partition.source as usize]
                         .allowed_lateness_ms,

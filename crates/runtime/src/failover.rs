@@ -169,6 +169,11 @@ impl Active {
         &self.failover
     }
 
+    /// Whether the cluster was out of reach while this instance stood by, not long ago.
+    pub(crate) fn was_cut_off(&self) -> bool {
+        self.hold.was_cut_off()
+    }
+
     fn given_up(&self) -> GivenUp {
         let hold = self.hold.clone();
         Arc::new(move || hold.over())

@@ -27,6 +27,9 @@ const POLL: Duration = Duration::from_millis(5);
 const LOOK_MS: i64 = 50;
 const COMMIT_MS: i64 = 5_000;
 const TOPICS_MS: i64 = 30_000;
+/// After an outage of the cluster producers come back within this, in milliseconds: clients of librdkafka
+/// wait for up to 10 s before they try again. Until then nobody who is quiet counts as idle.
+const RETURN_MS: i64 = 10_000;
 /// Records whose words wait for the brain (log matches, changes, alerts) before reading pauses.
 const MOST_SAID: usize = 100_000;
 
@@ -83,6 +86,8 @@ pub(crate) struct KafkaWorker {
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) topics: Vec<Option<(u16, u16)>>,
     pub(crate) paused: BTreeSet<Partition>,
+    /// Whether the cluster was out of reach just before.
+    pub(crate) after_outage: bool,
 }
 
 impl KafkaWorker {
@@ -294,7 +299,8 @@ impl KafkaWorker {
                     vec![(0, highest)],
                 )
             });
-            state.join(partition, clock, now);
+            let quiet_since = now + if self.after_outage { RETURN_MS } else { 0 };
+            state.join(partition, clock, quiet_since);
         }
         drop(directory);
         state.hand_over();
@@ -321,11 +327,18 @@ impl KafkaWorker {
             let Some(facts) = state.facts.get_mut(&partition) else {
                 continue;
             };
-            if facts.reachable && !lag.reachable {
-                facts.quiet_since = now;
+            // Before the first statistics only what was read, or found to be the end, says anything.
+            let (Some(reachable), end) = (lag.reachable, lag.end) else {
+                continue;
+            };
+            match (facts.reachable, reachable) {
+                (true, false) => facts.quiet_since = now,
+                // Its producers were cut off, too, and come back when they try again.
+                (false, true) => facts.quiet_since = now + RETURN_MS,
+                _ => {}
             }
-            facts.reachable = lag.reachable;
-            facts.lag = lag.end.map(|end| (end - next).max(0));
+            facts.reachable = reachable;
+            facts.lag = end.map(|end| (end - next).max(0));
             // Control records (transaction markers) may stand between the last record and the end.
             let seen = lag.next.map_or(next, |seen| seen.max(next));
             facts.at_end = !paused && lag.end.is_some_and(|end| seen >= end);

@@ -23,6 +23,9 @@ const ASKED: u32 = 6;
 /// Where it did not answer, it is asked again after so long.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// An outage is remembered for so long: by then those who were cut off have come back.
+const LATELY: Duration = Duration::from_secs(30);
+
 /// What is known of the lease.
 #[derive(Debug, Default)]
 struct Standing {
@@ -33,6 +36,8 @@ struct Standing {
     over: Option<String>,
     /// Whoever waits for the cluster gives up then.
     end_by: Option<Instant>,
+    /// When the cluster was last found to be out of reach.
+    cut_off_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +72,12 @@ impl Hold {
         let standing = lock(&self.0.standing);
         let sure = standing.sure_until.is_some_and(|at| Instant::now() < at);
         standing.over.is_none() && sure
+    }
+
+    /// Whether the cluster was out of reach not long ago.
+    pub(crate) fn was_cut_off(&self) -> bool {
+        let standing = lock(&self.0.standing);
+        standing.cut_off_at.is_some_and(|at| at.elapsed() < LATELY)
     }
 
     /// The end was asked for: nobody waits for the cluster longer than this.
@@ -192,6 +203,10 @@ impl Keeper {
                 Event::Error {
                     fatal: true, text, ..
                 } => return Err(text),
+                Event::Error { code, .. } if code == "AllBrokersDown" => {
+                    let now = Some(Instant::now());
+                    self.shared.change(|standing| standing.cut_off_at = now);
+                }
                 other => debug!(?other, "lease"),
             }
         }

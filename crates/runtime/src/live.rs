@@ -99,6 +99,8 @@ pub struct LiveConfig {
     pub scope_times: ScopeTimes,
     /// Where the signal log, the outbox, the journal and the snapshots live.
     pub state_dir: PathBuf,
+    /// Whether the cluster was out of reach just before this start.
+    pub after_outage: bool,
     /// Why nothing could be decided for a while before this start, where that is so: an alert says it.
     pub outage: Option<String>,
     /// Where others may take over: the lease that is held, and the topics in which the signal log and
@@ -190,6 +192,17 @@ impl LiveError {
             )
         };
         matches!(self, Self::Store(error) if overtaken(error))
+    }
+
+    /// Whether it says that the cluster does not answer, which may pass.
+    pub fn is_of_the_cluster(&self) -> bool {
+        let (Self::Kafka(error) | Self::Store(StoreError::Kafka(error))) = self else {
+            return false;
+        };
+        matches!(
+            error,
+            KafkaError::TimedOut { .. } | KafkaError::Client { .. } | KafkaError::Fatal { .. }
+        )
     }
 
     /// Whether it says that the disk takes nothing, which may pass.
@@ -500,6 +513,8 @@ impl Live {
             None => None,
         };
 
+        let cut_off = config.active.as_ref().is_some_and(Active::was_cut_off);
+        let after_outage = config.after_outage || cut_off;
         let mut workers = Vec::new();
         for (index, consumer) in consumers.into_iter().enumerate() {
             let worker = KafkaWorker {
@@ -511,6 +526,7 @@ impl Live {
                 dead_letters: Arc::clone(&dead_letters),
                 topics: Vec::new(),
                 paused: BTreeSet::new(),
+                after_outage,
             };
             workers.push(spawn(format!("worker-{index}"), move || worker.run())?);
         }

@@ -246,6 +246,7 @@ impl Pipeline {
             progress,
             at_end: false,
             reachable: true,
+            shown: false,
             quiet_since: wall,
             allowed_lateness_ms: rules.allowed_lateness_ms,
             logged_offset: logged,
@@ -271,6 +272,11 @@ impl Pipeline {
         );
         if let (Some(state), Some(now)) = (self.sources.partitions.get_mut(&raw.partition), now) {
             (state.quiet_since, state.at_end) = (now, false);
+        }
+        let clock = self.intakes[at].clock(raw.partition);
+        let has_time = clock.is_some_and(|clock| clock.high() > Timestamp::MIN);
+        if let Some(state) = self.sources.partitions.get_mut(&raw.partition) {
+            state.shown |= has_time;
         }
         result
     }
