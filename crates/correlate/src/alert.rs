@@ -1,7 +1,5 @@
 //! An alert as correlation remembers it, whoever fired it.
 
-use std::sync::Arc;
-
 use foghorn_model::incident::Edge;
 use foghorn_model::{AlertId, AlertState, IncidentId, Labels, Reason, RuleRef, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -65,11 +63,11 @@ pub struct Alert {
     /// The incident that holds it; `None` while pending, or while incidents are at their bound.
     pub incident: Option<IncidentId>,
     /// Words of its summary.
-    pub(crate) words: Arc<[String]>,
+    pub(crate) words: Vec<String>,
     /// Whether its labels were counted for rarity.
     pub(crate) counted: bool,
     /// Its accepted edges to alerts before it in (onset, id) order, best first.
-    pub(crate) edges: Vec<Arc<Edge>>,
+    pub(crate) edges: Vec<Edge>,
 }
 
 impl Alert {

@@ -99,7 +99,7 @@ impl Correlator {
                 resolve_after_ms: said.resolve_after_ms,
             },
             incident: None,
-            words: words(&said.annotations, &said.line).into(),
+            words: words(&said.annotations, &said.line),
             counted: false,
             edges: Vec::new(),
         });
@@ -155,7 +155,7 @@ impl Correlator {
                 service: service_of(&said.labels, &self.config),
                 source,
                 incident: None,
-                words: words(&said.annotations, "").into(),
+                words: words(&said.annotations, ""),
                 counted: false,
                 edges: Vec::new(),
             }),
@@ -314,7 +314,7 @@ fn alert_of(said: &Transition, state: AlertState, correlator: &Correlator) -> Al
         service: service_of(&said.labels, &correlator.config),
         source: Source::Rule,
         incident: before.and_then(|alert| alert.incident),
-        words: words(&said.annotations, "").into(),
+        words: words(&said.annotations, ""),
         counted: before.is_some_and(|alert| alert.counted),
         edges: Vec::new(),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foghorn_model::incident::{AffectedService, Edge, Event, Member, Status};
+use foghorn_model::incident::{AffectedService, Event, Member, Status};
 use foghorn_model::{AlertState, Incident, Labels};
 
 use crate::alert::Alert;
@@ -166,11 +166,6 @@ fn member(alert: &Alert) -> Member {
         resolved_at: alert.resolved_at,
         value: alert.value,
         reason: alert.reason.clone(),
-        edges: alert
-            .edges
-            .iter()
-            .take(EDGES_SHOWN)
-            .map(|edge| Edge::clone(edge))
-            .collect(),
+        edges: alert.edges.iter().take(EDGES_SHOWN).cloned().collect(),
     }
 }

@@ -5,7 +5,6 @@
 //! absorbs the others; one without opens a new incident.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use foghorn_model::incident::{Edge, Status};
 use foghorn_model::{AlertId, IncidentId};
@@ -136,7 +135,7 @@ impl Correlator {
             .entry(edge.with)
             .or_default()
             .insert(later);
-        alert.edges.push(Arc::new(edge));
+        alert.edges.push(edge);
         alert
             .edges
             .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.with.cmp(&b.with)));
