@@ -93,6 +93,62 @@ snapshot_interval: {snapshot_interval}
     }
 }
 
+/// Two instances, of which the first works and has opened an incident.
+struct Pair {
+    shop: Shop,
+    feed: Feed,
+    first: Home,
+    second: Home,
+    before: Value,
+}
+
+impl Pair {
+    /// `None` where there is no real Kafka.
+    fn at_work() -> Option<Self> {
+        let shop = Shop::open()?;
+        let (mut first, mut second) = (shop.instance("a"), shop.instance("b"));
+        first.start();
+        stands_by(&mut second);
+        let mut feed = shop.feed();
+        let before = until("an incident", 40, || {
+            say(&mut feed, &shop, 0.2, 0.1);
+            first.incident_with("HighErrorRate", "firing")
+        });
+        Some(Self {
+            shop,
+            feed,
+            first,
+            second,
+            before,
+        })
+    }
+
+    /// Says how the shop does until there is something to see.
+    fn say_until<T>(
+        &mut self,
+        what: &str,
+        (ratio, latency): (f64, f64),
+        see: impl Fn(&Home, &Home) -> Option<T>,
+    ) -> T {
+        until(what, 60, || {
+            say(&mut self.feed, &self.shop, ratio, latency);
+            see(&self.first, &self.second)
+        })
+    }
+}
+
+fn say(feed: &mut Feed, shop: &Shop, ratio: f64, latency: f64) {
+    let metrics = (&*shop.metrics, 2);
+    feed.gauge(metrics, "error_ratio", "payments", ratio);
+    feed.gauge(metrics, "latency_seconds", "payments", latency);
+}
+
+/// Its last word, where that is an end.
+fn resolved(home: &Home) -> Option<Value> {
+    let last = home.revisions().pop()?;
+    (last["status"] == "resolved").then_some(last)
+}
+
 fn stands_by(home: &mut Home) {
     home.spawn();
     until("it stands by", 30, || {
@@ -102,26 +158,13 @@ fn stands_by(home: &mut Home) {
 
 #[test]
 fn another_instance_goes_on_where_a_killed_one_was() {
-    let Some(shop) = Shop::open() else { return };
-    let (mut feed, metrics) = (shop.feed(), (&*shop.metrics, 2));
-    let (mut first, mut second) = (shop.instance("a"), shop.instance("b"));
-    first.start();
-    stands_by(&mut second);
-    assert!(!second.is_ready(), "who stands by is not ready");
-    let before = until("an incident", 40, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.2);
-        feed.gauge(metrics, "latency_seconds", "payments", 0.1);
-        first.incident_with("HighErrorRate", "firing")
-    });
-    until("all of it is written down", 20, || {
-        let delivered = shop.said(&feed).len() == first.revisions().len();
-        delivered.then_some(())
-    });
-    first.kill();
+    let Some(mut pair) = Pair::at_work() else {
+        return;
+    };
+    assert!(!pair.second.is_ready(), "who stands by is not ready");
+    pair.first.kill();
     let killed = wall();
-    let after = until("the other one goes on", 60, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.2);
-        feed.gauge(metrics, "latency_seconds", "payments", 3.0);
+    let after = pair.say_until("the other one goes on", (0.2, 3.0), |_, second| {
         second.incident_with("SomeLatency", "firing")
     });
     let took_ms = wall() - killed;
@@ -129,96 +172,66 @@ fn another_instance_goes_on_where_a_killed_one_was() {
         took_ms >= SESSION_MS / 2,
         "a lease is not given away at once"
     );
+    let before = pair.before.clone();
     assert_eq!(after["id"], before["id"]);
     let alerts = [&before, &after].map(|it| member(it, "HighErrorRate").unwrap());
     assert_eq!(alerts[0]["active_at"], alerts[1]["active_at"]);
     assert_eq!(alerts[0]["alert"], alerts[1]["alert"]);
 
     // It comes back, and finds the work done.
-    stands_by(&mut first);
-    until("resolved", 40, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.01);
-        feed.gauge(metrics, "latency_seconds", "payments", 0.1);
-        let last = second.revisions().pop()?;
-        (last["status"] == "resolved").then_some(())
-    });
-    // The one that works is asked to end: the other need not wait for a session where it leaves.
-    second.stop();
+    stands_by(&mut pair.first);
+    pair.say_until("resolved", (0.01, 0.1), |_, second| resolved(second));
+    pair.second.stop();
     until("the first one works again", 60, || {
-        first.is_ready().then_some(())
+        pair.first.is_ready().then_some(())
     });
-    first.stop();
-    let said = shop.said(&feed);
-    let ids: Vec<_> = said.iter().map(|it| it["id"].clone()).collect();
-    assert!(ids.iter().all(|id| *id == before["id"]), "{ids:?}");
+    pair.first.stop();
+    let said = pair.shop.said(&pair.feed);
+    assert!(said.iter().all(|it| it["id"] == before["id"]));
     assert_eq!(said.last().unwrap()["status"], "resolved");
     assert_eq!(said.last().unwrap()["alerts"].as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn one_that_was_stopped_for_long_says_nothing_when_it_wakes_up() {
-    let Some(shop) = Shop::open() else { return };
-    let (mut feed, metrics) = (shop.feed(), (&*shop.metrics, 2));
-    let (mut first, mut second) = (shop.instance("a"), shop.instance("b"));
-    first.start();
-    stands_by(&mut second);
-    let before = until("an incident", 40, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.2);
-        first.incident_with("HighErrorRate", "firing")
-    });
-    first.signal("STOP");
-    let after = until("the other one goes on", 60, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.2);
-        feed.gauge(metrics, "latency_seconds", "payments", 3.0);
+    let Some(mut pair) = Pair::at_work() else {
+        return;
+    };
+    pair.first.signal("STOP");
+    let after = pair.say_until("the other one goes on", (0.2, 3.0), |_, second| {
         second.incident_with("SomeLatency", "firing")
     });
-    assert_eq!(after["id"], before["id"]);
-    let said = first.revisions().len();
-    first.signal("CONT");
-    until("the first one knows", 30, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.2);
-        feed.gauge(metrics, "latency_seconds", "payments", 0.1);
+    assert_eq!(after["id"], pair.before["id"]);
+    let said = pair.first.revisions().len();
+    pair.first.signal("CONT");
+    pair.say_until("the first one knows", (0.2, 0.1), |first, _| {
         first.has_said("standing by again").then_some(())
     });
-    assert!(second.is_ready(), "whoever works is not disturbed");
-    let resolved = until("resolved", 40, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.01);
-        feed.gauge(metrics, "latency_seconds", "payments", 0.1);
-        let last = second.revisions().pop()?;
-        (last["status"] == "resolved").then_some(last)
-    });
-    assert_eq!(first.revisions().len(), said, "it said nothing");
-    let all = shop.said(&feed);
-    assert!(all.iter().all(|it| it["id"] == before["id"]));
-    assert_eq!(all.last(), Some(&resolved));
-    second.stop();
-    first.stop();
+    assert!(pair.second.is_ready(), "whoever works is not disturbed");
+    let last = pair.say_until("resolved", (0.01, 0.1), |_, second| resolved(second));
+    assert_eq!(pair.first.revisions().len(), said, "it said nothing");
+    let all = pair.shop.said(&pair.feed);
+    assert!(all.iter().all(|it| it["id"] == pair.before["id"]));
+    assert_eq!(all.last(), Some(&last));
+    pair.second.stop();
+    pair.first.stop();
 }
 
 #[test]
 fn one_that_is_back_within_its_session_goes_on_and_nothing_moves() {
-    let Some(shop) = Shop::open() else { return };
-    let (mut feed, metrics) = (shop.feed(), (&*shop.metrics, 2));
-    let (mut first, mut second) = (shop.instance("a"), shop.instance("b"));
-    first.start();
-    stands_by(&mut second);
-    let before = until("an incident", 40, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.2);
-        first.incident_with("HighErrorRate", "firing")
-    });
+    let Some(mut pair) = Pair::at_work() else {
+        return;
+    };
     for _ in 0..3 {
-        first.kill();
-        first.start();
+        pair.first.kill();
+        pair.first.start();
     }
-    let resolved = until("resolved", 40, || {
-        feed.gauge(metrics, "error_ratio", "payments", 0.01);
-        first.incident_with("HighErrorRate", "resolved")
-    });
-    assert_eq!(resolved["id"], before["id"]);
-    assert!(!second.has_said("this instance does the work"));
-    shop.said(&feed);
-    first.stop();
-    second.stop();
+    let last = pair.say_until("resolved", (0.01, 0.1), |first, _| resolved(first));
+    assert_eq!(last["id"], pair.before["id"]);
+    assert!(!pair.second.has_said("this instance does the work"));
+    pair.shop.said(&pair.feed);
+    pair.first.stop();
+    pair.second.stop();
 }
 
 const SEEN: &str = r"

@@ -378,7 +378,8 @@ impl Running {
         let mut was_sure = true;
         loop {
             if self.live.is_over() {
-                return self.finish(false, runtime);
+                // Where there are others they may have taken over: nothing more is handed out.
+                return self.finish(hold.is_some(), runtime);
             }
             for signal in signals.pending() {
                 if signal == SIGHUP {

@@ -665,6 +665,7 @@ impl BrainLoop {
             self.http.as_ref().map_or(0.0, |queue| queue.fill()),
             lock(&self.outbox).held(),
         );
+        self.metrics.epoch(self.log.epoch().unwrap_or(0));
         self.metrics
             .snapshot(&self.cuts.writing.last(), self.cut_took);
         if let Some(queue) = &self.http {

@@ -49,6 +49,7 @@ pub struct Metrics {
     http_queue_fill: Gauge,
     journal_bytes: IntGauge,
     journal_shortened: IntGauge,
+    epoch: IntGauge,
     snapshot_bytes: IntGauge,
     snapshot_series: IntGauge,
     snapshot_at: Gauge,
@@ -195,6 +196,10 @@ impl Metrics {
                 "foghorn_http_journal_shortened_total",
                 "Files of the journal that were deleted for want of room, though a restart would have read them again.",
             )?,
+            epoch: gauge(
+                "foghorn_epoch",
+                "How often the work had been taken over when this instance did so; 0 while it stands by, or where nobody can.",
+            )?,
             snapshot_bytes: gauge("foghorn_snapshot_bytes", "Bytes of the last snapshot.")?,
             snapshot_series: gauge("foghorn_snapshot_series", "Series in the last snapshot.")?,
             snapshot_at: seconds(
@@ -251,6 +256,11 @@ impl Metrics {
     pub(crate) fn queue(&self, http_fill: f64, outbox: usize) {
         self.http_queue_fill.set(http_fill);
         self.outbox.set(outbox as i64);
+    }
+
+    /// How often the work was taken over.
+    pub(crate) fn epoch(&self, epoch: u64) {
+        self.epoch.set(epoch as i64);
     }
 
     /// How the last snapshot went.

@@ -10,7 +10,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foghorn_kafka::{Outgoing, OwnedRecord, SendError};
+use foghorn_kafka::{Admin, Outgoing, OwnedRecord, Producer, SendError};
 use foghorn_model::Offset;
 use tracing::{info, warn};
 
@@ -38,7 +38,8 @@ const IN_FLIGHT: usize = 32;
 pub struct SnapshotTopic {
     topic: String,
     name: String,
-    clients: LogClients,
+    producer: Box<dyn Producer>,
+    admin: Box<dyn Admin + Send>,
     given_up: GivenUp,
     /// Whole ones: (position in the log, offset of the first record), as they were finished.
     whole: Vec<(u64, Offset)>,
@@ -95,21 +96,28 @@ impl SnapshotTopic {
         given_up: GivenUp,
         into: &Snapshots,
     ) -> Result<Self, StoreError> {
+        // Nobody reads any more after that: what is published later need not come back.
+        let LogClients {
+            producer,
+            mut reader,
+            admin,
+        } = clients;
         let mut all = Self {
             topic: topic.to_owned(),
             name: name.to_owned(),
-            clients,
+            producer,
+            admin,
             given_up,
             whole: Vec::new(),
             token: 0,
         };
         let newest = into.newest()?;
-        let (low, end) = all.clients.reader.bounds()?;
+        let (low, end) = reader.bounds()?;
         let mut coming: HashMap<String, Coming> = HashMap::new();
         let mut next = low;
         while next < end {
             all.go_on()?;
-            for record in all.clients.reader.read(WAIT)? {
+            for record in reader.read(WAIT)? {
                 next = record.offset + 1;
                 all.take(&record, &mut coming, newest, into)?;
             }
@@ -212,7 +220,7 @@ impl SnapshotTopic {
             flying += 1;
             while flying > IN_FLIGHT || part == parts && flying > 0 {
                 self.go_on()?;
-                let acks = self.clients.producer.poll_acks(WAIT).into_iter();
+                let acks = self.producer.poll_acks(WAIT).into_iter();
                 for ack in acks.filter(|ack| ack.token > before) {
                     let (_, offset) = ack.result?;
                     let begins = first.map_or(offset, |first: Offset| first.min(offset));
@@ -227,7 +235,7 @@ impl SnapshotTopic {
         };
         self.whole.drain(..oldest);
         let (position, first) = self.whole[0];
-        self.clients.admin.forget_before(&self.topic, 0, first)?;
+        self.admin.forget_before(&self.topic, 0, first)?;
         Ok(Some(position))
     }
 
@@ -253,10 +261,10 @@ impl SnapshotTopic {
         loop {
             self.go_on()?;
             self.token += 1;
-            match self.clients.producer.send(&record, self.token) {
+            match self.producer.send(&record, self.token) {
                 Ok(()) => return Ok(()),
                 // Acks stay where they are.
-                Err(SendError::Full) => drop(self.clients.producer.flush(WAIT)),
+                Err(SendError::Full) => drop(self.producer.flush(WAIT)),
                 Err(SendError::Refused(error)) => return Err(error.into()),
             }
         }
@@ -267,7 +275,7 @@ impl SnapshotTopic {
 mod tests {
     use std::sync::Arc;
 
-    use foghorn_kafka::{Admin as _, ModelCluster, TopicSpec};
+    use foghorn_kafka::{ModelCluster, TopicSpec};
 
     use super::*;
     use crate::snapshots::PartKind;
