@@ -160,6 +160,7 @@ impl Running {
                 property_files: BTreeMap::new(),
                 topic: topic.to_owned(),
                 source: "foghorn-bench".to_owned(),
+                delivery: foghorn_emit::Delivery::default(),
             },
             None,
         )?;

@@ -29,6 +29,8 @@ struct Shop {
     broker: Broker,
     metrics: String,
     incidents: String,
+    /// The same by transactions.
+    committed: String,
 }
 
 impl Shop {
@@ -41,11 +43,13 @@ impl Shop {
             );
             return None;
         }
-        let (metrics, incidents) = (broker.topic("metrics", 2), broker.topic("incidents", 1));
+        let [metrics, incidents, committed] = [("metrics", 2), ("incidents", 1), ("committed", 1)]
+            .map(|(what, n)| broker.topic(what, n));
         Some(Self {
             broker,
             metrics,
             incidents,
+            committed,
         })
     }
 
@@ -55,7 +59,7 @@ impl Shop {
 
     fn instance_with(&self, name: &str, rules: &str, snapshot_interval: &str) -> Home {
         let (brokers, metrics) = (self.broker.bootstrap(), &self.metrics);
-        let incidents = &self.incidents;
+        let (incidents, committed) = (&self.incidents, &self.committed);
         let config = format!(
             "
 kafka:
@@ -69,6 +73,7 @@ sources:
 sinks:
   - {{type: ndjson, name: lines, path: incidents.ndjson}}
   - {{type: kafka, name: bus, brokers: '{brokers}', topic: '{incidents}'}}
+  - {{type: kafka, name: once, brokers: '{brokers}', topic: '{committed}', delivery: transactional}}
 time: {{idle_timeout: 1s}}
 snapshot_interval: {snapshot_interval}
 "
@@ -80,14 +85,32 @@ snapshot_interval: {snapshot_interval}
         Feed::to(&self.broker)
     }
 
-    /// What was said on the topic of incidents: nothing twice.
+    /// What was said on the topic of incidents, to readers who have seen a higher epoch and pass over
+    /// lower ones: nothing twice.
     fn said(&self, feed: &Feed) -> Vec<Value> {
-        let records = feed.read(&self.incidents).into_iter();
-        let events = records.map(|record| {
-            let event: Value = serde_json::from_slice(&record.payload.unwrap()).unwrap();
-            event["data"].clone()
-        });
-        let events: Vec<_> = events.collect();
+        Self::said_on(feed, &self.incidents)
+    }
+
+    fn said_on(feed: &Feed, topic: &str) -> Vec<Value> {
+        let (mut events, mut highest, mut late) = (Vec::new(), 0, 0);
+        for record in feed.read(topic) {
+            let header = |name: &str| {
+                let mut headers = record.headers.iter();
+                let (_, value) = headers.find(|(known, _)| known == name).unwrap();
+                std::str::from_utf8(value).unwrap().parse::<u64>().unwrap()
+            };
+            let event: Value = serde_json::from_slice(record.payload.as_ref().unwrap()).unwrap();
+            let epoch = header("foghorn-epoch");
+            if epoch < highest {
+                late += 1;
+            } else if late > 0 && events.last() == Some(&event["data"]) {
+                // It was written over what came late.
+                late -= 1;
+            } else {
+                events.push(event["data"].clone());
+            }
+            highest = highest.max(epoch);
+        }
         assert_said_once(&events);
         events
     }
@@ -214,6 +237,8 @@ fn one_that_was_stopped_for_long_says_nothing_when_it_wakes_up() {
     assert!(all.iter().all(|it| it["id"] == pair.before["id"]));
     assert_eq!(all.last(), Some(&last));
     pair.second.stop();
+    let committed = Shop::said_on(&pair.feed, &pair.shop.committed);
+    assert_eq!(committed, all, "and brokers let nobody else write");
     pair.first.stop();
 }
 

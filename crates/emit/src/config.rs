@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::alertmanager::{AlertmanagerConfig, AlertmanagerSink, Problem};
 use crate::duration;
-use crate::kafka::KafkaSink;
+use crate::kafka::{KafkaSink, Owner};
 use crate::ndjson::NdjsonSink;
 use crate::secret::Secret;
 use crate::sink::Sink;
@@ -51,6 +51,21 @@ pub struct KafkaSinkConfig {
     /// The `source` of the events: which Foghorn this is.
     #[serde(default = "default_source")]
     pub source: String,
+    /// What keeps an instance that was relieved from writing.
+    #[serde(default)]
+    pub delivery: Delivery,
+}
+
+/// What keeps an instance that was relieved from writing to a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// Records carry their owner's epoch; what comes late is written over.
+    #[default]
+    Idempotent,
+    /// Brokers refuse it, for readers that know nothing of epochs: each delivery is a transaction, and
+    /// `read_committed` readers see it a few round trips later.
+    Transactional,
 }
 
 /// An HTTP receiver.
@@ -155,8 +170,8 @@ pub struct Sinks {
 }
 
 /// Sets sinks up and reads their secrets. `external_labels` are those of the whole configuration.
-/// `epoch` says how often the work was taken over, where other instances may take it over: then topics
-/// are checked, else nothing is connected to yet. `runtime` (a multi-threaded one) drives what is
+/// `owner` says who this is, where other instances may take over: then topics are checked, else nothing
+/// is connected to yet. `runtime` (a multi-threaded one) drives what is
 /// asynchronous.
 ///
 /// # Errors
@@ -164,7 +179,7 @@ pub struct Sinks {
 pub fn build(
     configs: &[SinkConfig],
     external_labels: &BTreeMap<String, String>,
-    epoch: Option<u64>,
+    owner: Option<&Owner>,
     runtime: &Handle,
 ) -> Result<Sinks, SinkError> {
     let mut sinks = Sinks {
@@ -172,7 +187,7 @@ pub fn build(
         alerts: Vec::new(),
     };
     for config in configs {
-        match build_one(config, external_labels, epoch, runtime) {
+        match build_one(config, external_labels, owner, runtime) {
             Ok(Built::Incidents(sink)) => sinks.incidents.push(sink),
             Ok(Built::Alerts(sink)) => sinks.alerts.push(sink),
             Err(why) => {
@@ -192,14 +207,16 @@ enum Built {
 fn build_one(
     config: &SinkConfig,
     external_labels: &BTreeMap<String, String>,
-    epoch: Option<u64>,
+    owner: Option<&Owner>,
     runtime: &Handle,
 ) -> Result<Built, String> {
     if config.name().is_empty() {
         return Err("a sink needs a name".to_owned());
     }
     Ok(match config {
-        SinkConfig::Kafka(config) => Built::Incidents(Box::new(KafkaSink::open(config, epoch)?)),
+        SinkConfig::Kafka(config) => {
+            Built::Incidents(Box::new(KafkaSink::open(config, owner.cloned())?))
+        }
         SinkConfig::Webhook(config) => {
             let sink = WebhookSink::new(config, runtime.clone())?;
             Built::Incidents(Box::new(sink))

@@ -37,12 +37,12 @@ pub use alertmanager::{
 };
 pub use backlog::{Backlog, Pending};
 pub use config::{
-    KafkaSinkConfig, NdjsonConfig, SinkConfig, SinkError, Sinks, WebhookConfig, build,
+    Delivery, KafkaSinkConfig, NdjsonConfig, SinkConfig, SinkError, Sinks, WebhookConfig, build,
 };
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterSink};
 pub use emitter::{Emitter, SinkStatus};
 pub use heartbeat::{Heartbeat, HeartbeatConfig, Pulse};
-pub use kafka::KafkaSink;
+pub use kafka::{KafkaSink, Owner};
 pub use metrics::SinkMetrics;
 pub use ndjson::NdjsonSink;
 pub use pace::{BEHIND_MS, Pace};

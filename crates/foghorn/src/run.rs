@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use foghorn_correlate::{Correlator, Topology, TopologyFile};
 use foghorn_emit::{
-    AlertFeed, Backlog, DeadLetterSink, Emitter, Heartbeat, Pace, Pulse, RecordedSink, SinkConfig,
-    SinkMetrics, build,
+    AlertFeed, Backlog, DeadLetterSink, Emitter, Heartbeat, Owner, Pace, Pulse, RecordedSink,
+    SinkConfig, SinkMetrics, build,
 };
 use foghorn_engine::{Brain, Command, Query, View};
 use foghorn_eval::catalog::Catalog;
@@ -506,7 +506,11 @@ fn sinks(
         behind_ms: Arc::new(move || handle.looked().1),
         max_age_ms: max_age.0,
     };
-    let sinks = build(configs, external_labels, live.epoch(), runtime.handle())?;
+    let owner = live.epoch().zip(hold.clone()).map(|(epoch, hold)| Owner {
+        epoch,
+        is_sure: Arc::new(move || hold.is_sure()),
+    });
+    let sinks = build(configs, external_labels, owner.as_ref(), runtime.handle())?;
     let names: Vec<_> = sinks.incidents.iter().map(|sink| sink.name()).collect();
     live.outbox()
         .lock()

@@ -298,6 +298,24 @@ pub trait Producer: Send + Sync {
 
     /// Records sent whose acks have not come.
     fn in_flight(&self) -> usize;
+
+    /// What is sent from now on becomes visible together, by [`Self::commit`]. Nothing for a producer
+    /// without transactions.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fatal`] where another producer of the same name has taken its place.
+    fn begin(&self) -> Result<(), KafkaError> {
+        Ok(())
+    }
+
+    /// Makes visible what was sent since [`Self::begin`]; all of it has its ack.
+    ///
+    /// # Errors
+    /// None of it is visible where it is [`KafkaError::Fatal`]; else that is not known, and the producer
+    /// must be made anew.
+    fn commit(&self) -> Result<(), KafkaError> {
+        Ok(())
+    }
 }
 
 /// How a topic has to be.

@@ -74,7 +74,7 @@ const DENIED: &[(&str, &str)] = &[
         "enable.idempotence",
         "Foghorn's producer must be idempotent",
     ),
-    ("transactional.id", "Foghorn does not use transactions"),
+    ("transactional.id", "a sink has `delivery: transactional`"),
     ("acks", "Foghorn waits for all in-sync replicas"),
     (
         "request.required.acks",

@@ -8,7 +8,7 @@ use rdkafka::ClientContext;
 use rdkafka::Message as _;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError as RdError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError as RdError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
@@ -21,12 +21,15 @@ use crate::token::token;
 /// A producer over librdkafka: idempotent, all in-sync replicas, lz4, Java's partitioner.
 pub struct RdProducer {
     client: BaseProducer<Acks>,
+    has_transactions: bool,
 }
 
 /// Acks that have come and were not taken.
 #[derive(Default)]
 struct Acks(Mutex<Vec<Ack>>);
 
+/// How long a step of a transaction may take.
+const TRANSACTION: Duration = Duration::from_secs(10);
 /// The wrapper's `poll` always uses up its time; so it is given little of it at once.
 const SLICE: Duration = Duration::from_millis(1);
 
@@ -45,7 +48,43 @@ impl RdProducer {
         if properties.needs_token() {
             client.poll(FIRST_TOKEN);
         }
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            has_transactions: false,
+        })
+    }
+
+    /// Opens a producer with transactions: from now on every other one of this name, whoever has it, is
+    /// refused by the brokers. Asks the cluster.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses, or a cluster that does not answer.
+    pub fn open_transactional(properties: &Properties, name: &str) -> Result<Self, KafkaError> {
+        let mut config = properties.producer();
+        config.set("transactional.id", name);
+        config.set("transaction.timeout.ms", "10000");
+        // Brokers would wait for longer than the transaction.
+        config.set("delivery.timeout.ms", "9000");
+        let client: BaseProducer<Acks> = config
+            .create_with_context(Acks::default())
+            .map_err(|e| KafkaError::from_rd("open a producer", &e))?;
+        if properties.needs_token() {
+            client.poll(FIRST_TOKEN);
+        }
+        client
+            .init_transactions(TRANSACTION)
+            .map_err(|e| KafkaError::from_rd("begin with transactions", &e))?;
+        Ok(Self {
+            client,
+            has_transactions: true,
+        })
+    }
+
+    fn transaction(&self, doing: &'static str, done: KafkaResult<()>) -> Result<(), KafkaError> {
+        done.map_err(|error| {
+            let error = KafkaError::from_rd(doing, &error);
+            self.fatal().unwrap_or(error)
+        })
     }
 
     /// The fatal error, if there was one: then the producer must be made anew.
@@ -115,6 +154,21 @@ impl Producer for RdProducer {
 
     fn in_flight(&self) -> usize {
         usize::try_from(self.client.in_flight_count()).unwrap_or(0)
+    }
+
+    fn begin(&self) -> Result<(), KafkaError> {
+        if !self.has_transactions {
+            return Ok(());
+        }
+        self.transaction("begin a transaction", self.client.begin_transaction())
+    }
+
+    fn commit(&self) -> Result<(), KafkaError> {
+        if !self.has_transactions {
+            return Ok(());
+        }
+        let committed = self.client.commit_transaction(TRANSACTION);
+        self.transaction("commit a transaction", committed)
     }
 }
 

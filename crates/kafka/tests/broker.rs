@@ -19,7 +19,8 @@ use std::time::Duration;
 use broker::{Broker, Kind};
 use foghorn_kafka::{
     Admin, Consumer, ConsumerConfig, Creation, Event, KafkaError, Outgoing, OwnedRecord, Position,
-    Producer, RdAdmin, RdConsumer, RdProducer, Start, StartAt, TopicPartition, TopicSpec,
+    Producer, RdAdmin, RdConsumer, RdProducer, RdReader, RdTail, Reader as _, Start, StartAt, Tail,
+    TopicPartition, TopicSpec,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -535,6 +536,159 @@ fn topics_are_created_and_verified() {
         "{unknown:?}"
     );
     assert_eq!(admin.read_to_end(&name, Some(0)), Ok(vec![]));
+}
+
+#[test]
+fn a_reader_and_a_tail_see_what_stands_there_and_what_comes() {
+    let broker = Broker::start();
+    let topic = broker.topic("read", 2);
+    numbered(&broker, &topic, 0, 0..50);
+    numbered(&broker, &topic, 1, 50..60);
+    let mut reader = RdReader::open(&broker.properties(), &topic, 0, Some(10)).unwrap();
+    let mut seen = Vec::new();
+    let mut read_until = |reader: &mut RdReader, count: usize| {
+        for _ in 0..PATIENCE {
+            seen.extend(reader.read(TURN).unwrap().iter().map(|r| r.offset));
+            if seen.len() >= count {
+                break;
+            }
+        }
+        assert_eq!(seen, (10..10 + count as i64).collect::<Vec<_>>());
+    };
+    read_until(&mut reader, 40);
+    assert_eq!(reader.bounds(), Ok((0, 50)));
+    numbered(&broker, &topic, 0, 60..65);
+    read_until(&mut reader, 45);
+
+    if broker.kind() == Kind::Mock {
+        // They do not know of times.
+        return;
+    }
+    let mut tail = RdTail::open(&broker.properties(), &topic, 0).unwrap();
+    let mut count = 0;
+    while !tail.is_caught_up() {
+        count += tail.read(TURN).unwrap().len();
+    }
+    assert_eq!(count, 65);
+    let mut late = RdTail::open(&broker.properties(), &topic, i64::MAX / 2).unwrap();
+    assert!(late.is_caught_up(), "nothing is as young as that");
+    numbered(&broker, &topic, 1, 65..66);
+    for tail in [&mut tail, &mut late] {
+        let next = (0..PATIENCE).find_map(|_| tail.read(TURN).unwrap().pop());
+        assert_eq!(next.unwrap().partition, 1);
+    }
+}
+
+#[test]
+fn whoever_reads_alone_has_its_share_and_what_is_added_to_it() {
+    let broker = Broker::start();
+    let topic = broker.topic("alone", 3);
+    numbered(&broker, &topic, 0, 0..10);
+    numbered(&broker, &topic, 2, 10..20);
+    let config = ConsumerConfig::new(broker.properties(), "alone", &[&topic]);
+    let start = |_: &str, _: u32| Start::At(5);
+    let consumer = RdConsumer::alone(&config, 0, 2, Box::new(start)).unwrap();
+    let mut reader = Reader {
+        consumer: Box::new(consumer),
+        records: Vec::new(),
+        events: Vec::new(),
+        last: BTreeMap::new(),
+    };
+    let coverage = reader.consumer.coverage().unwrap();
+    assert_eq!(coverage.assigned.len(), 2, "partitions 0 and 2");
+    for _ in 0..PATIENCE {
+        reader.turn().unwrap();
+        if reader.records.len() == 10 {
+            break;
+        }
+    }
+    let places: BTreeSet<_> = reader
+        .records
+        .iter()
+        .map(|r| (r.partition, r.offset))
+        .collect();
+    let expect = (5..10).flat_map(|offset| [(0, offset), (2, offset)]);
+    assert_eq!(places, expect.collect());
+    if broker.kind() == Kind::Mock {
+        return;
+    }
+    let admin = RdAdmin::open(&broker.properties()).unwrap();
+    admin.grow(&topic, 5).unwrap();
+    let grown = (0..PATIENCE).any(|_| {
+        reader.turn().unwrap();
+        reader.consumer.coverage().unwrap().assigned.len() == 3
+    });
+    assert!(grown, "partition 4");
+}
+
+#[test]
+fn the_coordinator_knows_who_is_a_member() {
+    let broker = Broker::start();
+    if broker.kind() == Kind::Mock {
+        // They take commits of anybody.
+        return;
+    }
+    let topic = broker.topic("member", 1);
+    let group = format!("{topic}-group");
+    let mut config = ConsumerConfig::new(broker.properties(), &group, &[&topic]);
+    config.instance = Some("one".to_owned());
+    let start = |_: &str, _: u32| Start::Earliest;
+    let mut first = Reader::with(&config, Box::new(start));
+    first.until("assigned", |it| it.assigned() == 1);
+    let at = Position {
+        topic: topic.clone(),
+        partition: 0,
+        offset: 0,
+    };
+    assert_eq!(first.consumer.confirm(&at), Ok(()));
+    // Another one of its name: as after a restart that it does not know of.
+    let mut second = Reader::with(&config, Box::new(start));
+    second.until("assigned", |it| it.assigned() == 1);
+    assert_eq!(second.consumer.confirm(&at), Ok(()));
+    let refused = first.consumer.confirm(&at).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            KafkaError::NotMember { .. } | KafkaError::Fatal { .. }
+        ),
+        "{refused}"
+    );
+}
+
+#[test]
+fn of_two_producers_of_one_name_brokers_refuse_the_older_one() {
+    let broker = Broker::start();
+    if broker.kind() == Kind::Mock {
+        // Their transactions are none.
+        return;
+    }
+    let topic = broker.topic("fenced", 1);
+    let open = || RdProducer::open_transactional(&broker.properties(), &topic).unwrap();
+    let say = |producer: &RdProducer, word: &str| {
+        producer.begin()?;
+        let record = Outgoing {
+            topic: &topic,
+            partition: Some(0),
+            payload: Some(word.as_bytes()),
+            ..Outgoing::default()
+        };
+        producer.send(&record, 0).unwrap();
+        producer.flush(10 * SECOND)?;
+        producer.commit()
+    };
+    let first = open();
+    say(&first, "one").unwrap();
+    let second = open();
+    let refused = say(&first, "late").unwrap_err();
+    assert!(refused.is_fatal(), "{refused}");
+    say(&second, "two").unwrap();
+    let admin = RdAdmin::open(&broker.properties()).unwrap();
+    let records = admin.read_to_end(&topic, None).unwrap();
+    let words: Vec<_> = records
+        .iter()
+        .map(|r| r.payload.as_deref().unwrap())
+        .collect();
+    assert_eq!(words, [b"one", b"two"]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use foghorn_kafka::{
 };
 use foghorn_model::{Incident, Timestamp};
 
-use crate::config::{KafkaSinkConfig, properties};
+use crate::config::{Delivery, KafkaSinkConfig, properties};
 use crate::sink::{Delivered, DeliveryError, Sink};
 use spoken::{EPOCH_HEADER, Overtaken, REVISION_HEADER, Spoken};
 
@@ -40,6 +40,15 @@ const TEND: Duration = Duration::from_secs(5);
 /// milliseconds.
 const LEAST_COMPACTION_LAG_MS: i64 = 3_600_000;
 
+/// Who writes, where other instances may take over.
+#[derive(Clone)]
+pub struct Owner {
+    /// How often the work had been taken over when this one did so.
+    pub epoch: u64,
+    /// Whether certainly nobody has taken over since.
+    pub is_sure: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
 type Factory = Box<dyn FnMut() -> Result<Box<dyn Producer>, KafkaError> + Send>;
 type TailFactory = Box<dyn FnMut(Timestamp) -> Result<Box<dyn Tail>, KafkaError> + Send>;
 
@@ -59,36 +68,50 @@ pub struct KafkaSink {
     spoken: Spoken,
     /// Looks at what was said that went wrong; `None` once one went well.
     looks: Option<u32>,
-    /// How often the work was taken over, where others may.
-    epoch: Option<u64>,
+    /// Where others may take over.
+    owner: Option<Owner>,
+    is_transactional: bool,
+    /// Another producer has taken this one's place: to open one more would take it back.
+    is_fenced: bool,
 }
 
 impl KafkaSink {
-    /// Sets the sink up; the connection is made behind the scenes. `epoch` says how often the work was
-    /// taken over, where other instances may take it over.
+    /// Sets the sink up; the connection is made behind the scenes. `owner` says who this is, where other
+    /// instances may take over.
     ///
     /// # Errors
     /// In words: a secret cannot be read, a property is refused, or the topic may be compacted too
     /// early.
-    pub fn open(config: &KafkaSinkConfig, epoch: Option<u64>) -> Result<Self, String> {
+    pub fn open(config: &KafkaSinkConfig, owner: Option<Owner>) -> Result<Self, String> {
         let properties = properties(
             config.brokers.as_deref(),
             &config.properties,
             &config.property_files,
         )?;
-        if epoch.is_some() {
+        if owner.is_some() {
             check_compaction(&RdAdmin::open(&properties), &config.topic)?;
         }
         let (to_read, topic) = (properties.clone(), config.topic.clone());
         let open_tail = move |since: Timestamp| -> Result<Box<dyn Tail>, KafkaError> {
             Ok(Box::new(RdTail::open(&to_read, &topic, since.ms())?))
         };
-        let mut open: Factory =
-            Box::new(move || Ok(Box::new(RdProducer::open(&properties)?) as Box<dyn Producer>));
-        let producer = open().map_err(|error| error.to_string())?;
         let (name, topic, source) = (&config.name, &config.topic, &config.source);
+        let is_transactional = config.delivery == Delivery::Transactional;
+        let fence = is_transactional.then(|| format!("{source}/{name}/{topic}"));
+        let mut open: Factory = Box::new(move || {
+            let producer = match &fence {
+                Some(fence) => RdProducer::open_transactional(&properties, fence)?,
+                None => RdProducer::open(&properties)?,
+            };
+            Ok(Box::new(producer) as Box<dyn Producer>)
+        });
+        let producer = open().map_err(|error| error.to_string())?;
         let sink = Self::over(name, topic, source, producer, open, open_tail);
-        Ok(Self { epoch, ..sink })
+        Ok(Self {
+            owner,
+            is_transactional,
+            ..sink
+        })
     }
 
     /// A sink over any producer; `open` makes another when one has failed for good, `open_tail` reads
@@ -112,7 +135,9 @@ impl KafkaSink {
             tail: None,
             spoken: Spoken::default(),
             looks: Some(0),
-            epoch: None,
+            owner: None,
+            is_transactional: false,
+            is_fenced: false,
         }
     }
 
@@ -122,7 +147,7 @@ impl KafkaSink {
         producer: &dyn Producer,
         records: impl Iterator<Item = (&'a [u8], u32, &'a [u8])>,
     ) -> Option<KafkaError> {
-        let epoch = self.epoch.map(|epoch| epoch.to_string());
+        let epoch = self.owner.as_ref().map(|owner| owner.epoch.to_string());
         for (key, revision, payload) in records {
             let revision = revision.to_string();
             let mut headers = vec![
@@ -149,19 +174,43 @@ impl KafkaSink {
         None
     }
 
-    /// Sends records and waits for their acks: how many came in an unbroken run, and what broke it.
+    /// Sends records and waits for their acks: how many came in an unbroken run, and what broke it. In a
+    /// transaction all of them, or none.
     fn write<'a>(
         &mut self,
         records: impl Iterator<Item = (&'a [u8], u32, &'a [u8])>,
     ) -> (usize, Option<KafkaError>) {
+        if self.is_fenced {
+            let text = "another instance has taken this sink's place".to_owned();
+            let code = "Fenced".to_owned();
+            return (0, Some(KafkaError::Fatal { code, text }));
+        }
         let producer = match self.producer.take().map_or_else(|| (self.open)(), Ok) {
             Ok(producer) => producer,
             Err(error) => return (0, Some(error)),
         };
+        // The last moment: it may have been stopped for long since it was asked to deliver.
+        if self.owner.as_ref().is_some_and(|owner| !(owner.is_sure)()) {
+            self.producer = Some(producer);
+            let doing = "know that nobody else has taken over";
+            return (0, Some(KafkaError::TimedOut { doing }));
+        }
         let first = self.next_token;
-        let refused = self.send(&*producer, records);
-        let (count, failed) = settle(&*producer, first..self.next_token);
-        let stopped = failed.or(refused);
+        let begun = producer.begin();
+        let refused = match begun {
+            Ok(()) => self.send(&*producer, records),
+            Err(error) => Some(error),
+        };
+        let (mut count, failed) = settle(&*producer, first..self.next_token);
+        let mut stopped = failed.or(refused);
+        if self.is_transactional {
+            stopped = stopped.or_else(|| producer.commit().err());
+            if let Some(error) = &stopped {
+                // Nobody sees any of it, or so much is not known: the next producer ends what is open.
+                (count, self.is_fenced) = (0, error.is_fatal());
+                return (count, stopped);
+            }
+        }
         // One that failed for good is made anew by the next attempt.
         if !stopped.as_ref().is_some_and(KafkaError::is_fatal) {
             self.producer = Some(producer);
@@ -188,7 +237,7 @@ impl KafkaSink {
             }
         }
         // Others' late records matter only where there are others.
-        self.tail = Some(tail).filter(|_| self.epoch.is_some());
+        self.tail = Some(tail).filter(|_| self.owner.is_some());
         Ok(())
     }
 
@@ -198,7 +247,7 @@ impl KafkaSink {
             return Ok(());
         };
         let records: Vec<OwnedRecord> = tail.read(Duration::ZERO)?;
-        let epoch = self.epoch;
+        let epoch = self.owner.as_ref().map(|owner| owner.epoch);
         let late = records
             .iter()
             .filter_map(|record| self.spoken.take(record, epoch));
@@ -321,7 +370,7 @@ impl Sink for KafkaSink {
     }
 
     fn tend(&mut self) -> Option<Duration> {
-        self.epoch?;
+        self.owner.as_ref()?;
         if let Err(error) = self.write_again() {
             tracing::warn!(sink = %self.name, %error, "the topic could not be looked at");
             // From the beginning, with the next delivery.
@@ -476,7 +525,10 @@ mod tests {
         let cluster = ModelCluster::new();
         let incidents: Vec<_> = (1..=3).map(|n| Arc::new(incident(7, n, Open))).collect();
         let of = |epoch| KafkaSink {
-            epoch: Some(epoch),
+            owner: Some(Owner {
+                epoch,
+                is_sure: Arc::new(|| true),
+            }),
             ..sink(&cluster)
         };
         let (mut older, mut newer) = (of(1), of(2));
@@ -506,5 +558,79 @@ mod tests {
             let problem = compaction_problem("incidents", policy, lag);
             assert_eq!(problem.is_some(), refused, "{policy} {lag:?}: {problem:?}");
         }
+    }
+
+    /// A producer with transactions, of which some commits fail.
+    struct Transactional(
+        foghorn_kafka::ModelProducer,
+        Arc<std::sync::Mutex<Vec<KafkaError>>>,
+    );
+
+    impl Producer for Transactional {
+        fn send(&self, record: &Outgoing<'_>, token: u64) -> Result<(), SendError> {
+            self.0.send(record, token)
+        }
+
+        fn poll_acks(&self, timeout: Duration) -> Vec<foghorn_kafka::Ack> {
+            self.0.poll_acks(timeout)
+        }
+
+        fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
+            self.0.flush(timeout)
+        }
+
+        fn in_flight(&self) -> usize {
+            self.0.in_flight()
+        }
+
+        fn commit(&self) -> Result<(), KafkaError> {
+            self.1.lock().unwrap().pop().map_or(Ok(()), Err)
+        }
+    }
+
+    #[test]
+    fn in_a_transaction_all_of_it_counts_or_none_and_who_was_fenced_comes_back_no_more() {
+        let cluster = ModelCluster::new();
+        let failures = Arc::<std::sync::Mutex<Vec<KafkaError>>>::default();
+        let opened = Arc::<std::sync::Mutex<u32>>::default();
+        let (again, fails, opens) = (cluster.clone(), Arc::clone(&failures), Arc::clone(&opened));
+        let mut sink = KafkaSink {
+            producer: None,
+            open: Box::new(move || {
+                *opens.lock().unwrap() += 1;
+                let producer = Transactional(again.producer(), Arc::clone(&fails));
+                Ok(Box::new(producer) as Box<dyn Producer>)
+            }),
+            is_transactional: true,
+            ..sink(&cluster)
+        };
+        let incidents: Vec<_> = (1..=2).map(|n| Arc::new(incident(7, n, Open))).collect();
+        cluster.next_acks([AckFate::Deliver, AckFate::Drop]);
+        assert_eq!(
+            sink.deliver(&incidents).count,
+            0,
+            "the first is not visible"
+        );
+        let timed_out = KafkaError::TimedOut { doing: "commit" };
+        failures.lock().unwrap().push(timed_out);
+        assert_eq!(sink.deliver(&incidents).count, 0);
+        assert_eq!(sink.deliver(&incidents).count, 2);
+        assert_eq!(*opened.lock().unwrap(), 3, "each by a producer made anew");
+
+        let fatal = KafkaError::Fatal {
+            code: "Fenced".to_owned(),
+            text: "another one".to_owned(),
+        };
+        failures.lock().unwrap().push(fatal);
+        let later = [Arc::new(incident(7, 3, Open))];
+        for _ in 0..2 {
+            let delivered = sink.deliver(&later);
+            assert!(delivered.count == 0 && delivered.stopped.is_some());
+        }
+        assert_eq!(
+            *opened.lock().unwrap(),
+            3,
+            "to open one more would fence the other"
+        );
     }
 }
