@@ -50,10 +50,10 @@ fn receivers_that_fail_and_hang_hold_nobody_up_and_get_everything_in_the_end() {
     assert_eq!(pager.taken().len() + chat.taken().len(), 0);
     pager.is(Mood::Well);
     chat.is(Mood::Well);
-    let expect = latest(&shop.said(), |event| event);
     for hook in [&pager, &chat] {
         until("everybody knows the latest of everything", 120, || {
-            let taken = hook.taken();
+            let (taken, said) = (hook.taken(), shop.said());
+            let expect = latest(&said, |event| event);
             (latest(&taken, |body| &body["incident"]) == expect).then_some(())
         });
     }

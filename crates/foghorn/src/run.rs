@@ -503,7 +503,7 @@ fn sinks(
     let handle = live.handle();
     let pace = Pace {
         wall: clock::wall,
-        behind_ms: Arc::new(move || handle.looked().1),
+        behind_ms: Arc::new(move || handle.past_ms()),
         max_age_ms: max_age.0,
     };
     let owner = live.epoch().zip(hold.clone()).map(|(epoch, hold)| Owner {

@@ -234,11 +234,32 @@ impl RdConsumer {
             })
     }
 
+    /// What the client's own queue says of why a question had no answer (a password that is refused, a
+    /// certificate that nobody knows): the answer itself does not.
+    fn with_reason(&self, error: KafkaError) -> KafkaError {
+        for _ in 0..SERVED_AT_ONCE {
+            if self.link.client().poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+        let (KafkaError::Client { doing, code, text }, Some(reason)) =
+            (&error, self.hooks().slots().last_error())
+        else {
+            return error;
+        };
+        KafkaError::Client {
+            doing,
+            code: code.clone(),
+            text: format!("{text}: {reason}"),
+        }
+    }
+
     fn metadata(&self, topic: Option<&str>) -> Result<Metadata, KafkaError> {
         let client = self.link.client();
-        client
-            .fetch_metadata(topic, ANSWER)
-            .map_err(|e| KafkaError::from_rd("ask for topics", &e))
+        client.fetch_metadata(topic, ANSWER).map_err(|error| {
+            let error = KafkaError::from_rd("ask for topics", &error);
+            self.with_reason(error)
+        })
     }
 }
 

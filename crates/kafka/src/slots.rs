@@ -85,6 +85,16 @@ impl Slots {
         std::mem::take(&mut self.events)
     }
 
+    /// What went wrong last, of what was not taken yet, beside that nobody answers.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        let errors = self.events.iter().rev().filter_map(|event| match event {
+            Event::Error { code, text, .. } => Some((code, text)),
+            _ => None,
+        });
+        let mut telling = errors.filter(|(code, _)| *code != "AllBrokersDown");
+        telling.next().map(|(_, text)| text.clone())
+    }
+
     pub(crate) fn has_events(&self) -> bool {
         !self.events.is_empty()
     }

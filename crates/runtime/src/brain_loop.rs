@@ -550,9 +550,10 @@ impl BrainLoop {
             outage,
             ..self.signs(now)
         };
-        self.hub
-            .behind
-            .store(self.behind_ms(now), Ordering::Release);
+        let behind = signs.backlogs.values().copied().max().unwrap_or(0);
+        self.hub.behind.store(behind, Ordering::Release);
+        let past = self.past_ms(now);
+        self.hub.past.store(past, Ordering::Release);
         self.hub.looked_at.store(now.ms(), Ordering::Release);
         let alerts = self.watch.look(now, signs);
         if alerts.is_empty() {
@@ -571,7 +572,7 @@ impl BrainLoop {
 
     /// How old is what is being read and evaluated at present. While some partition is not read yet, or
     /// has shown no time and not its end, nobody knows.
-    fn behind_ms(&self, now: Timestamp) -> i64 {
+    fn past_ms(&self, now: Timestamp) -> i64 {
         if lock(&self.hub.directory).missing() > 0 {
             return i64::MAX;
         }

@@ -241,6 +241,8 @@ pub(crate) struct Hub {
     /// furthest so, both in milliseconds.
     pub(crate) looked_at: AtomicI64,
     pub(crate) behind: AtomicI64,
+    /// How old is what is being read and evaluated, in milliseconds; a great age while nobody knows.
+    pub(crate) past: AtomicI64,
     /// The end was asked for: the brain makes a last cut, and then has everybody stop.
     pub(crate) ending: AtomicBool,
     pub(crate) stop: AtomicBool,
@@ -292,7 +294,8 @@ impl Hub {
             highest_closed: AtomicI64::new(Timestamp::MIN.ms()),
             next_tick: AtomicI64::new(Timestamp::MIN.ms()),
             looked_at: AtomicI64::new(i64::MIN),
-            behind: AtomicI64::new(i64::MAX),
+            behind: AtomicI64::new(0),
+            past: AtomicI64::new(i64::MAX),
             ending: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),

@@ -241,6 +241,12 @@ impl Handle {
         (Timestamp(at), self.hub.behind.load(Ordering::Acquire))
     }
 
+    /// How old is what is being read and evaluated at present, in milliseconds: for whoever is to be told
+    /// of the past. A great age while nobody knows.
+    pub fn past_ms(&self) -> i64 {
+        self.hub.past.load(Ordering::Acquire)
+    }
+
     /// Puts new rules in force; returns when they are.
     pub fn reload(&self, catalog: Arc<Catalog>, files: Vec<RuleFile>) {
         let (done, wait) = mpsc::channel();
