@@ -22,7 +22,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let demo = Demo::new(Topology::new(&services))?;
     let view = demo.view();
     let api = if args.serve {
-        Some(crate::run::api_of_view(&args.listen, &view)?)
+        Some(crate::serving::api_of_view(&args.listen, &view)?)
     } else {
         None
     };

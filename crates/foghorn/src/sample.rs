@@ -237,7 +237,7 @@ fn topic(args: &SampleArgs, brokers: &str) -> Result<Taken, Failure> {
 
 fn configured(args: &SampleArgs, path: &Path) -> Result<Taken, Failure> {
     let config = load(path, &[])?;
-    let admin = RdAdmin::open(&crate::run::properties(&config, path)?)?;
+    let admin = RdAdmin::open(&crate::running::properties(&config, path)?)?;
     let source = named(config, &args.source)?;
     let mut topics = source.topics.clone();
     if let Some(pattern) = &source.topic_regex {

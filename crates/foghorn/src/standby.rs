@@ -14,7 +14,7 @@ use signal_hook::iterator::Signals;
 use tracing::info;
 
 use crate::config::beside;
-use crate::run::Serving;
+use crate::serving::Serving;
 
 /// Where nobody else has it the lease comes within this, and nobody need be told of waiting.
 const AT_ONCE: Duration = Duration::from_secs(3);
