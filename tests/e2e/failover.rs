@@ -1,6 +1,6 @@
 //! One instance does the work, another stands by, and takes over with nothing lost and nothing twice.
 
-use foghorn_kafka::{RdAdmin, RdReader, Reader};
+use foghorn_kafka::{Admin, RdAdmin, RdReader, Reader, TopicSpec};
 use foghorn_runtime::clock::wall;
 use foghorn_testkit::broker::{Broker, Kind};
 use serde_json::Value;
@@ -257,6 +257,30 @@ fn one_that_is_back_within_its_session_goes_on_and_nothing_moves() {
     pair.shop.said(&pair.feed);
     pair.first.stop();
     pair.second.stop();
+}
+
+#[test]
+fn topics_that_forget_are_refused_at_the_start() {
+    let Some(shop) = Shop::open() else { return };
+    let admin = RdAdmin::open(&shop.broker.properties()).unwrap();
+    let refused = |shop: &Shop, why: &str| {
+        let mut home = shop.instance("a");
+        home.spawn();
+        assert_eq!(home.await_end(60).code(), Some(1), "{why}");
+        let said = home.all_said().join("\n");
+        assert!(said.contains(why), "{said}");
+    };
+    // Another one would take over a log without its beginning.
+    let log = format!("{}.log", shop.metrics);
+    let spec = TopicSpec::new(&log, 1).with("retention.ms", "3600000");
+    admin.create_topic(&spec).unwrap();
+    refused(&shop, "retention.ms is 3600000, not -1");
+
+    let mut other = Shop::open().unwrap();
+    other.incidents = format!("{}-compacted", other.incidents);
+    let spec = TopicSpec::new(&other.incidents, 1).with("cleanup.policy", "compact");
+    admin.create_topic(&spec).unwrap();
+    refused(&other, "min.compaction.lag.ms is 0");
 }
 
 const SEEN: &str = r"
