@@ -26,6 +26,7 @@ use foghorn_store::StoreError;
 use foghorn_wire::Format;
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, beside, load, without_secrets};
@@ -50,6 +51,7 @@ pub(crate) struct Was {
 /// See the module's text.
 pub(crate) struct Running {
     live: Live,
+    beating: Option<JoinHandle<()>>,
     emitter: Arc<Emitter>,
     serving: Serving,
     readiness: Readiness,
@@ -211,15 +213,17 @@ impl Running {
         };
         let access =
             crate::web::access(&config.http, |file| beside(&reloader.path, file), runtime)?;
-        if let Some(heartbeat) = &config.heartbeat {
-            let heartbeat = Heartbeat::new(heartbeat, metrics.registry());
-            let heartbeat = heartbeat.map_err(|why| anyhow::anyhow!("the heartbeat {why}"))?;
-            beat(heartbeat, live.handle(), readiness.clone(), runtime);
-        }
+        let heartbeat = config.heartbeat.as_ref();
+        let heartbeat = heartbeat.map(|heartbeat| Heartbeat::new(heartbeat, metrics.registry()));
+        let heartbeat = heartbeat.transpose();
+        let heartbeat = heartbeat.map_err(|why| anyhow::anyhow!("the heartbeat {why}"))?;
         let serving = Serving::open(config.http, api, access, runtime)?;
         info!(address = %serving.address(), "listening");
+        let handle = live.handle();
+        let beating = heartbeat.map(|it| beat(it, handle, readiness.clone(), runtime));
         Ok(Self {
             live,
+            beating,
             emitter,
             serving,
             readiness,
@@ -283,6 +287,9 @@ impl Running {
     fn finish(self, overtaken: bool, runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
         self.readiness.set_not_ready("stopping");
         info!("stopping: working off what was read");
+        if let Some(beating) = &self.beating {
+            beating.abort();
+        }
         let standing = logging::standing(self.live.view());
         let ended = if self.lease.is_some() {
             // Before the log is given up: what sinks acknowledge is written down there.
@@ -329,7 +336,7 @@ fn beat(
     handle: Handle,
     readiness: Readiness,
     runtime: &tokio::runtime::Runtime,
-) {
+) -> JoinHandle<()> {
     runtime.spawn(async move {
         let mut beats = tokio::time::interval(heartbeat.interval());
         loop {
@@ -346,7 +353,7 @@ fn beat(
             };
             heartbeat.beat(&pulse).await;
         }
-    });
+    })
 }
 
 /// Starts the sinks: those that take incidents drain the outbox, those that take alerts follow the

@@ -54,11 +54,15 @@ pub(crate) fn access(
     };
     let mut seen = Seen::default();
     let access = Arc::new(seen.access(&path)?);
-    let (watched, may_open) = (Arc::clone(&access), config.allow_unauthenticated);
+    // Until the door that it is for has closed.
+    let (watched, may_open) = (Arc::downgrade(&access), config.allow_unauthenticated);
     runtime.spawn(async move {
         let mut looks = tokio::time::interval(LOOK);
         loop {
             looks.tick().await;
+            let Some(watched) = watched.upgrade() else {
+                break;
+            };
             if !seen.has_changed() {
                 continue;
             }
