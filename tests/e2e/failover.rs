@@ -94,13 +94,8 @@ snapshot_interval: {snapshot_interval}
     fn said_on(feed: &Feed, topic: &str) -> Vec<Value> {
         let (mut events, mut highest, mut late) = (Vec::new(), 0, 0);
         for record in feed.read(topic) {
-            let header = |name: &str| {
-                let mut headers = record.headers.iter();
-                let (_, value) = headers.find(|(known, _)| known == name).unwrap();
-                std::str::from_utf8(value).unwrap().parse::<u64>().unwrap()
-            };
             let event: Value = serde_json::from_slice(record.payload.as_ref().unwrap()).unwrap();
-            let epoch = header("foghorn-epoch");
+            let epoch: u64 = record.header("foghorn-epoch").unwrap().parse().unwrap();
             if epoch < highest {
                 late += 1;
             } else if late > 0 && events.last() == Some(&event["data"]) {

@@ -243,6 +243,7 @@ impl Machine for Courier {
         }
         self.count_pending();
         if self.status.pending == 0 {
+            self.waits_since = None;
             let save_at = self.unsaved.map(|since| since + SAVE_AFTER);
             let next = save_at.into_iter().chain(self.tend_at).min();
             return next.map_or(Next::Idle, Next::At);

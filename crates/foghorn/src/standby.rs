@@ -8,6 +8,7 @@ use foghorn_engine::{Command, View};
 use foghorn_http::{Accepted, Api, Commands, Declined, HttpConfig, Intake, Readiness};
 use foghorn_model::Timestamp;
 use foghorn_runtime::{Active, Failover, Lease, LiveError, Metrics, clock};
+use foghorn_store::StoreError;
 use foghorn_wire::Format;
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
@@ -38,7 +39,9 @@ pub(crate) fn stand_by(
     let mut door = None;
     let began = tokio::time::Instant::now();
     loop {
-        if lease.wait(LOOK).map_err(LiveError::Thread)? {
+        // One that was lost before it was sure is asked for again.
+        let given_up = |why| LiveError::from(StoreError::GivenUp { why });
+        if lease.wait(LOOK).map_err(given_up)? {
             break;
         }
         if door.is_none() && began.elapsed() >= AT_ONCE {

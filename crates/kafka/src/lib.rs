@@ -6,7 +6,7 @@
 //! ([`ModelCluster`]) on which the rest of the house is simulated. Also the one audited `unsafe`
 //! of the workspace, in `batch`.
 //!
-//! Refuses: decoding, transactions, stored consumer positions (every position is the owner's, and
+//! Refuses: decoding, positions in transactions, stored consumer positions (every position is the owner's, and
 //! a committed offset is only a hint), and any property that would load code or undo that.
 
 mod admin;

@@ -110,6 +110,13 @@ pub struct OwnedRecord {
 }
 
 impl OwnedRecord {
+    /// The first header of this name, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(known, _)| known == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
     /// The record as a callback would be shown it, under the consumer's `topic` number.
     pub fn as_record(&self, topic: TopicId) -> Record<'_> {
         Record {

@@ -66,11 +66,7 @@ struct Heads<'a> {
 
 impl Heads<'_> {
     fn of(record: &OwnedRecord) -> Option<Heads<'_>> {
-        let text = |name: &str| {
-            let mut headers = record.headers.iter();
-            let (_, value) = headers.find(|(header, _)| header == name)?;
-            std::str::from_utf8(value).ok()
-        };
+        let text = |name: &str| record.header(name);
         text(FORMAT_HEADER).filter(|format| *format == FORMAT)?;
         let snapshot = text(SNAPSHOT_HEADER)?;
         let (part, parts) = text(PART_HEADER)?.split_once('/')?;

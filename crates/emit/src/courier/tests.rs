@@ -207,4 +207,9 @@ fn a_page_about_the_past_waits_for_the_truth_and_not_for_ever() {
     desk.say(1, 2, Resolved);
     desk.round();
     assert_eq!(*desk.script.sent.lock().unwrap(), [(1, 1), (1, 2)]);
+    // With the next absence it begins anew.
+    desk.round();
+    desk.say(2, 1, Open);
+    desk.round();
+    assert_eq!(desk.script.sent.lock().unwrap().len(), 2);
 }

@@ -98,15 +98,16 @@ impl KafkaSink {
         let (name, topic, source) = (&config.name, &config.topic, &config.source);
         let is_transactional = config.delivery == Delivery::Transactional;
         let fence = is_transactional.then(|| format!("{source}/{name}/{topic}"));
-        let mut open: Factory = Box::new(move || {
-            let producer = match &fence {
-                Some(fence) => RdProducer::open_transactional(&properties, fence)?,
-                None => RdProducer::open(&properties)?,
-            };
-            Ok(Box::new(producer) as Box<dyn Producer>)
-        });
-        let producer = open().map_err(|error| error.to_string())?;
-        let sink = Self::over(name, topic, source, producer, open, open_tail);
+        // Properties are checked at once; a fence needs the cluster, and a sink's must not hold a start up.
+        let producer = RdProducer::open(&properties).map_err(|error| error.to_string())?;
+        let open = move || -> Result<Box<dyn Producer>, KafkaError> {
+            Ok(match &fence {
+                Some(fence) => Box::new(RdProducer::open_transactional(&properties, fence)?),
+                None => Box::new(RdProducer::open(&properties)?),
+            })
+        };
+        let mut sink = Self::over(name, topic, source, Box::new(producer), open, open_tail);
+        sink.producer.take_if(|_| is_transactional);
         Ok(Self {
             owner,
             is_transactional,
@@ -223,7 +224,7 @@ impl KafkaSink {
         let oldest = incidents.iter().map(|incident| incident.updated_at).min();
         let since = oldest.unwrap_or(Timestamp::MIN) - CLOCKS_MS;
         let mut tail = (self.open_tail)(since)?;
-        let mut silent = 0;
+        let (mut silent, mut overtaken) = (0, BTreeMap::new());
         while !tail.is_caught_up() {
             let records = tail.read(POLL)?;
             silent = if records.is_empty() { silent + 1 } else { 0 };
@@ -232,40 +233,48 @@ impl KafkaSink {
                     doing: "read what was said",
                 });
             }
-            for record in records {
-                self.spoken.take(&record, None);
-            }
+            self.hear(&records, &mut overtaken);
         }
         // Others' late records matter only where there are others.
         self.tail = Some(tail).filter(|_| self.owner.is_some());
-        Ok(())
+        self.write_again(&overtaken)
     }
 
-    /// Writes again what late records of older owners stand behind.
-    fn write_again(&mut self) -> Result<(), KafkaError> {
-        let Some(tail) = &mut self.tail else {
-            return Ok(());
-        };
-        let records: Vec<OwnedRecord> = tail.read(Duration::ZERO)?;
+    /// Takes in records; what stands behind a late one of an older owner, by key, as of the last of them.
+    fn hear(&mut self, records: &[OwnedRecord], overtaken: &mut BTreeMap<Vec<u8>, Overtaken>) {
         let epoch = self.owner.as_ref().map(|owner| owner.epoch);
-        let late = records
-            .iter()
-            .filter_map(|record| self.spoken.take(record, epoch));
-        let mut again: BTreeMap<Vec<u8>, Overtaken> = BTreeMap::new();
-        for overtaken in late {
-            again.insert(overtaken.key.clone(), overtaken);
+        for record in records {
+            match self.spoken.take(record, epoch) {
+                Some(late) => drop(overtaken.insert(late.key.clone(), late)),
+                // Somebody has written it again already.
+                None => drop(record.key.as_ref().and_then(|key| overtaken.remove(key))),
+            }
         }
-        if again.is_empty() {
+    }
+
+    fn write_again(&mut self, overtaken: &BTreeMap<Vec<u8>, Overtaken>) -> Result<(), KafkaError> {
+        if overtaken.is_empty() {
             return Ok(());
         }
         tracing::warn!(
             sink = %self.name,
-            incidents = again.len(),
+            incidents = overtaken.len(),
             "an instance that was relieved wrote late: the newer revisions are written again"
         );
-        let records = again.values();
+        let records = overtaken.values();
         let records = records.map(|it| (&*it.key, it.revision, &*it.payload));
         self.write(records).1.map_or(Ok(()), Err)
+    }
+
+    /// Writes again what late records of older owners stand behind, where others may take over.
+    fn look_after(&mut self) -> Result<(), KafkaError> {
+        let Some(tail) = &mut self.tail else {
+            return Ok(());
+        };
+        let records = tail.read(Duration::ZERO)?;
+        let mut overtaken = BTreeMap::new();
+        self.hear(&records, &mut overtaken);
+        self.write_again(&overtaken)
     }
 }
 
@@ -371,7 +380,7 @@ impl Sink for KafkaSink {
 
     fn tend(&mut self) -> Option<Duration> {
         self.owner.as_ref()?;
-        if let Err(error) = self.write_again() {
+        if let Err(error) = self.look_after() {
             tracing::warn!(sink = %self.name, %error, "the topic could not be looked at");
             // From the beginning, with the next delivery.
             (self.tail, self.looks) = (None, Some(0));
@@ -445,11 +454,7 @@ mod tests {
                 record.key.as_deref(),
                 Some(IncidentId(7).to_string().as_bytes())
             );
-            let header = |name: &str| {
-                let mut headers = record.headers.iter();
-                let (_, value) = headers.find(|(known, _)| known == name).unwrap();
-                String::from_utf8(value.clone()).unwrap()
-            };
+            let header = |name| record.header(name).unwrap();
             assert_eq!(header("content-type"), "application/cloudevents+json");
             assert_eq!(header(REVISION_HEADER), (record.offset + 1).to_string());
             let event: serde_json::Value =
@@ -482,11 +487,7 @@ mod tests {
 
     fn revisions(cluster: &ModelCluster) -> Vec<String> {
         let records = cluster.read_to_end("incidents", None).unwrap();
-        let of = |record: &OwnedRecord| {
-            let mut headers = record.headers.iter();
-            let (_, value) = headers.find(|(name, _)| name == REVISION_HEADER).unwrap();
-            String::from_utf8(value.clone()).unwrap()
-        };
+        let of = |record: &OwnedRecord| record.header(REVISION_HEADER).unwrap().to_owned();
         records.iter().map(of).collect()
     }
 
@@ -540,6 +541,19 @@ mod tests {
         assert_eq!(revisions(&cluster), ["1", "3", "2", "3"]);
         assert!(older.tend().is_some() && newer.tend().is_some());
         assert_eq!(revisions(&cluster).len(), 4, "once is enough");
+        // Late, and the owner dies before it sees it: the next one does.
+        let key = incidents[1].id.to_string();
+        let late = Outgoing {
+            topic: "incidents",
+            key: Some(key.as_bytes()),
+            payload: Some(b"{}"),
+            headers: &[(REVISION_HEADER, b"2"), (EPOCH_HEADER, b"1")],
+            ..Outgoing::default()
+        };
+        cluster.producer().send(&late, 0).unwrap();
+        let mut next = of(3);
+        assert_eq!(next.deliver(&incidents[2..]).count, 1);
+        assert_eq!(revisions(&cluster)[4..], ["2", "3"]);
         assert_eq!(
             sink(&cluster).tend(),
             None,

@@ -16,10 +16,14 @@ pub(super) const EPOCH_HEADER: &str = "foghorn-epoch";
 /// Incidents that are remembered at most; the ones that were said longest ago are forgotten.
 const MOST: usize = 10_000;
 
+/// Bytes of their events that are kept at most, to be written again; as above.
+const MOST_BYTES: usize = 64 << 20;
+
 /// The latest revision of an incident on the topic.
 #[derive(Debug)]
 struct Said {
     revision: u32,
+    /// Its event; empty where nobody else writes.
     payload: Vec<u8>,
     /// Rises with each record.
     at: u64,
@@ -30,6 +34,7 @@ struct Said {
 pub(super) struct Spoken {
     latest: HashMap<Vec<u8>, Said>,
     by_age: BTreeMap<u64, Vec<u8>>,
+    bytes: usize,
     next: u64,
 }
 
@@ -43,10 +48,10 @@ pub(super) struct Overtaken {
 
 impl Spoken {
     /// Takes in a record; what has to be written again, since an owner of an epoch before `epoch` has
-    /// written over it.
+    /// written over it. Without an epoch there is nobody else.
     pub(super) fn take(&mut self, record: &OwnedRecord, epoch: Option<u64>) -> Option<Overtaken> {
         let revision = revision_of(record)?;
-        let (key, payload) = (record.key.clone()?, record.payload.clone()?);
+        let (key, payload) = (record.key.clone()?, record.payload.as_deref()?);
         if let Some(said) = self.latest.get(&key)
             && said.revision > revision
         {
@@ -61,17 +66,21 @@ impl Spoken {
         self.next += 1;
         let said = Said {
             revision,
-            payload,
+            payload: epoch.map(|_| payload.to_vec()).unwrap_or_default(),
             at: self.next,
         };
+        self.bytes += said.payload.len();
         self.by_age.insert(said.at, key.clone());
         if let Some(before) = self.latest.insert(key, said) {
             self.by_age.remove(&before.at);
+            self.bytes -= before.payload.len();
         }
-        while self.by_age.len() > MOST {
-            if let Some((_, key)) = self.by_age.pop_first() {
-                self.latest.remove(&key);
-            }
+        while self.by_age.len() > MOST || self.bytes > MOST_BYTES {
+            let Some((_, key)) = self.by_age.pop_first() else {
+                break;
+            };
+            let gone = self.latest.remove(&key);
+            self.bytes -= gone.map_or(0, |gone| gone.payload.len());
         }
         None
     }
@@ -84,9 +93,7 @@ impl Spoken {
 }
 
 fn header(record: &OwnedRecord, name: &str) -> Option<u64> {
-    let mut headers = record.headers.iter();
-    let (_, value) = headers.find(|(known, _)| known == name)?;
-    std::str::from_utf8(value).ok()?.parse().ok()
+    record.header(name)?.parse().ok()
 }
 
 /// What a record says; those of earlier versions say it only in the event itself.
@@ -171,12 +178,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_to_be_written_again_is_bounded_in_bytes() {
+        let mut spoken = Spoken::default();
+        let large = |id, revision| OwnedRecord {
+            payload: Some(vec![b' '; MOST_BYTES / 4]),
+            ..record(id, revision, 1)
+        };
+        for id in [1, 2, 3, 1, 4] {
+            let revision = 1 + u32::try_from(spoken.next).unwrap();
+            spoken.take(&large(id, revision), Some(1));
+            assert!(spoken.bytes <= MOST_BYTES);
+        }
+        assert_eq!(spoken.latest.len(), 4, "each counts once");
+        spoken.take(&large(5, 1), Some(1));
+        assert_eq!((spoken.latest.len(), spoken.bytes), (4, MOST_BYTES));
+        assert!(!spoken.has(&incident(2, 1, Open)), "the oldest went");
+    }
+
+    #[test]
     fn the_number_of_incidents_that_are_remembered_is_bounded() {
         let mut spoken = Spoken::default();
         for id in 0..MOST as u128 + 10 {
             spoken.take(&record(id, 1, 1), None);
         }
         assert_eq!((spoken.latest.len(), spoken.by_age.len()), (MOST, MOST));
+        assert_eq!(spoken.bytes, 0, "alone there is nothing to write again");
         assert!(!spoken.has(&incident(0, 1, Open)) && spoken.has(&incident(MOST as u128, 1, Open)));
     }
 }

@@ -104,11 +104,7 @@ pub(crate) fn heads(owner: &Owner, entry: u64, part: Part) -> Vec<(&'static str,
 impl Heads {
     /// `None` for a record that is none of ours.
     fn of(record: &OwnedRecord) -> Result<Option<Self>, String> {
-        let text = |name: &str| {
-            let mut headers = record.headers.iter();
-            let (_, value) = headers.find(|(header, _)| header == name)?;
-            std::str::from_utf8(value).ok()
-        };
+        let text = |name: &str| record.header(name);
         let number = |name: &str| text(name)?.parse::<u64>().ok();
         let Some(format) = number(FORMAT_HEADER) else {
             return Ok(None);
