@@ -105,7 +105,7 @@ impl Setup<'_> {
             state_dir: self.state_dir.to_owned(),
             active: None,
             outage: None,
-            after_outage: false,
+            cut_off: foghorn_runtime::CutOff::default(),
             snapshot_interval_ms: self.snapshot_interval_ms,
             on_gap: foghorn_runtime::OnGap::default(),
             incident_retention_ms: foghorn_engine::INCIDENT_RETENTION_MS,

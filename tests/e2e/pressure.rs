@@ -58,8 +58,9 @@ time: {{idle_timeout: 10m, max_stall: 10m, max_skew: 30s}}
     send(1, 1..=1);
     send(0, 1..=200);
     home.start();
-    until("what came first is read", 30, || {
-        (home.metric("foghorn_records_total") >= 21.0).then_some(())
+    until("what came first is read, and too far ahead", 30, || {
+        let read = home.metric("foghorn_records_total") >= 21.0;
+        (read && home.metric("foghorn_partitions_paused") == 1.0).then_some(())
     });
 
     send(0, 201..=400);

@@ -66,6 +66,8 @@ impl Load {
             .properties()
             .with("delivery.timeout.ms", "180000")
             .with("linger.ms", "0")
+            // After an outage it comes back late, as one does that was cut off for long.
+            .with("reconnect.backoff.ms", "8000")
             // A topic that grows is noticed soon.
             .with("topic.metadata.refresh.interval.ms", "1000");
         let producer = RdProducer::open(&properties).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_model::Timestamp;
-use foghorn_runtime::{Active, Failover, Lease, LiveError, clock};
+use foghorn_runtime::{Active, CutOff, Failover, Lease, LiveError, clock};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
@@ -23,8 +23,7 @@ const REST: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let (mut is_first, mut has_led, mut has_worked) = (true, false, false);
-    // Whether the cluster was out of reach.
-    let mut cut_off = false;
+    let cut_off = CutOff::default();
     // Since when the disk takes nothing, and what it says.
     let mut outage: Option<(Timestamp, String)> = None;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
@@ -52,9 +51,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         let (path, set) = (args.config.clone(), args.set.clone());
         let was = Was {
             outage: outage.as_ref().map(told),
-            cut_off: std::mem::take(&mut cut_off),
+            cut_off: cut_off.clone(),
         };
-        let over = leased(&config, &path, &mut signals, &runtime).and_then(|leased| {
+        let over = leased(&config, &path, &cut_off, &mut signals, &runtime).and_then(|leased| {
             let Leased::Go(leased) = leased else {
                 return Ok(());
             };
@@ -81,7 +80,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
             Some(over) if over.is_of_the_cluster() && (has_led || has_worked) => {
                 let why = over.to_string();
                 warn!(why, "the cluster does not answer: trying again");
-                cut_off = true;
+                cut_off.note();
                 (why, &|| true)
             }
             _ => return Err(error.into()),
@@ -106,6 +105,7 @@ enum Leased {
 fn leased(
     config: &Config,
     path: &Path,
+    cut_off: &CutOff,
     signals: &mut Signals,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<Leased> {
@@ -115,7 +115,9 @@ fn leased(
     let properties = properties(config, path)?;
     let (shared, kafka) = (config.failover.clone(), config.kafka.clone());
     let failover = Failover::new(shared, kafka, properties);
-    let leased = stand_by(failover, &config.http, path, signals, runtime)?;
+    failover.ensure_topics().map_err(LiveError::from)?;
+    let lease = failover.ask(cut_off.clone())?;
+    let leased = stand_by(failover, lease, &config.http, path, signals, runtime)?;
     Ok(leased.map_or(Leased::End, |leased| Leased::Go(Some(Box::new(leased)))))
 }
 

@@ -19,8 +19,8 @@ use foghorn_ingest::{SourceConfig, Span};
 use foghorn_kafka::Properties;
 use foghorn_model::Timestamp;
 use foghorn_runtime::{
-    Active, DeadLetters, Handle, Hold, HttpQueue, Lease, Live, LiveConfig, LiveError, Metrics,
-    OutboxBacklog, ViewAlerts, clock,
+    Active, CutOff, DeadLetters, Handle, Hold, HttpQueue, Lease, Live, LiveConfig, LiveError,
+    Metrics, OutboxBacklog, ViewAlerts, clock,
 };
 use foghorn_store::StoreError;
 use foghorn_wire::Format;
@@ -45,7 +45,7 @@ pub(crate) struct Was {
     /// Why nothing could be decided, for people.
     pub(crate) outage: Option<String>,
     /// Whether the cluster was out of reach.
-    pub(crate) cut_off: bool,
+    pub(crate) cut_off: CutOff,
 }
 
 /// See the module's text.
@@ -152,7 +152,7 @@ impl Running {
                 state_dir: beside(&path, &config.state_dir),
                 active,
                 outage: was.outage,
-                after_outage: was.cut_off,
+                cut_off: was.cut_off,
                 snapshot_interval_ms: Some(config.snapshot_interval.0).filter(|ms| *ms > 0),
                 on_gap: config.on_gap,
                 incident_retention_ms: config.incident_retention.0,

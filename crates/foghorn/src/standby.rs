@@ -29,13 +29,12 @@ const LATER: u32 = 5;
 /// Waits until this instance is to do the work; `None` where it was asked to end first.
 pub(crate) fn stand_by(
     failover: Failover,
+    lease: Lease,
     http: &HttpConfig,
     config: &Path,
     signals: &mut Signals,
     runtime: &tokio::runtime::Runtime,
 ) -> anyhow::Result<Option<(Lease, Active)>> {
-    failover.ensure_topics().map_err(LiveError::from)?;
-    let lease = failover.ask()?;
     let mut door = None;
     let began = tokio::time::Instant::now();
     loop {

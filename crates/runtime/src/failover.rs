@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use crate::clock::wall;
+use crate::cut_off::CutOff;
 use crate::http_topic::HttpTopic;
 use crate::lease::{Hold, Lease};
 use crate::live::LiveError;
@@ -25,7 +26,8 @@ use crate::live::LiveError;
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverConfig {
     /// Beginning of the names of the topics that instances share: `<topics>.lease`, `<topics>.log`,
-    /// `<topics>.state`, and `<topics>.http` for what comes by HTTP.     /// Empty: there is no other instance, and state lives in `state_dir`.
+    /// `<topics>.state`, and `<topics>.http` for what comes by HTTP.
+    /// Empty: there is no other instance, and state lives in `state_dir`.
     pub topics: String,
     /// Replicas of each topic, where they are created here; `None` is the cluster's default.
     pub replication: Option<u16>,
@@ -119,11 +121,12 @@ impl Failover {
         ))
     }
 
-    /// Joins the group whose one chosen member does the work.
+    /// Joins the group whose one chosen member does the work; that the cluster is out of reach is noted
+    /// in `cut_off`.
     ///
     /// # Errors
     /// [`LiveError`]
-    pub fn ask(&self) -> Result<Lease, LiveError> {
+    pub fn ask(&self, cut_off: CutOff) -> Result<Lease, LiveError> {
         let topic = self.topic("lease");
         // Who has it keeps it when another comes.
         let properties = self
@@ -142,7 +145,7 @@ impl Failover {
             partition: 0,
             offset: 0,
         };
-        Lease::ask(consumer, at, session)
+        Lease::ask(consumer, at, session, cut_off)
             .map_err(|error| LiveError::Thread(format!("no thread could be started: {error}")))
     }
 }
@@ -167,11 +170,6 @@ impl Active {
     /// The topics.
     pub fn failover(&self) -> &Failover {
         &self.failover
-    }
-
-    /// Whether the cluster was out of reach while this instance stood by, not long ago.
-    pub(crate) fn was_cut_off(&self) -> bool {
-        self.hold.was_cut_off()
     }
 
     fn given_up(&self) -> GivenUp {

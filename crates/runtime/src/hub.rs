@@ -36,10 +36,12 @@ const GROWN_CELLS: usize = 4_096;
 pub(crate) struct Facts {
     pub(crate) at_end: bool,
     pub(crate) reachable: bool,
+    /// It counts as idle so long after this; in the future after an outage of the cluster.
     pub(crate) quiet_since: Timestamp,
     /// The watermark that the first record with a time made.
     pub(crate) first: Option<Timestamp>,
     pub(crate) lag: Option<i64>,
+    pub(crate) is_paused: bool,
 }
 
 /// What a worker's records said, and what was decided when they were read, on its way to the brain.
@@ -120,7 +122,8 @@ impl WorkerState {
         let Some(facts) = self.facts.get_mut(&partition) else {
             return;
         };
-        (facts.quiet_since, facts.at_end, facts.reachable) = (now, false, true);
+        (facts.at_end, facts.reachable) = (false, true);
+        facts.quiet_since = facts.quiet_since.max(now);
         if facts.first.is_none() {
             let clock = self.intake.clock(partition);
             let watermark = clock.map(PartitionClock::watermark);
@@ -147,6 +150,7 @@ impl WorkerState {
                 quiet_since: now,
                 first: None,
                 lag: None,
+                is_paused: false,
             },
         );
     }

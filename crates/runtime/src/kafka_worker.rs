@@ -15,6 +15,7 @@ use foghorn_model::{Partition, Refusal, Timestamp};
 use tracing::{debug, error, info, warn};
 
 use crate::clock::wall;
+use crate::cut_off::CutOff;
 use crate::dead_letters::DeadLetters;
 use crate::http_topic::FORMAT_HEADER;
 use crate::hub::{Hub, State, WorkerState, lock, settle};
@@ -28,8 +29,9 @@ const LOOK_MS: i64 = 50;
 const COMMIT_MS: i64 = 5_000;
 const TOPICS_MS: i64 = 30_000;
 /// After an outage of the cluster producers come back within this, in milliseconds: clients of librdkafka
-/// wait for up to 10 s before they try again. Until then nobody who is quiet counts as idle.
-const RETURN_MS: i64 = 10_000;
+/// wait for up to 10 s, and half as long again by chance, before they try again. Until then nobody who is
+/// quiet counts as idle.
+const RETURN_MS: i64 = 15_000;
 /// Records whose words wait for the brain (log matches, changes, alerts) before reading pauses.
 const MOST_SAID: usize = 100_000;
 
@@ -86,8 +88,7 @@ pub(crate) struct KafkaWorker {
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) topics: Vec<Option<(u16, u16)>>,
     pub(crate) paused: BTreeSet<Partition>,
-    /// Whether the cluster was out of reach just before.
-    pub(crate) after_outage: bool,
+    pub(crate) cut_off: CutOff,
 }
 
 impl KafkaWorker {
@@ -249,6 +250,14 @@ impl KafkaWorker {
                 if fatal {
                     self.hub.fail(format!("Kafka: {text} ({code})"));
                 } else {
+                    if code == "AllBrokersDown" {
+                        self.cut_off.note();
+                        let until = wall() + RETURN_MS;
+                        let mut state = self.state.lock();
+                        // Of the others it is known already.
+                        let up = state.facts.values_mut().filter(|facts| facts.reachable);
+                        up.for_each(|facts| facts.quiet_since = facts.quiet_since.max(until));
+                    }
                     warn!(worker = self.index, code, text, "Kafka");
                 }
             }
@@ -264,7 +273,8 @@ impl KafkaWorker {
         if let Err(error) = learn_topics(&mut *self.consumer, &self.sources, &self.hub) {
             warn!(%error, "the cluster's topics could not be listed");
         }
-        let now = wall();
+        let cut_off = self.cut_off.is_recent();
+        let quiet_since = wall() + if cut_off { RETURN_MS } else { 0 };
         let mut state = self.state.lock();
         let mut directory = lock(&self.hub.directory);
         directory.agreed(true);
@@ -299,7 +309,6 @@ impl KafkaWorker {
                     vec![(0, highest)],
                 )
             });
-            let quiet_since = now + if self.after_outage { RETURN_MS } else { 0 };
             state.join(partition, clock, quiet_since);
         }
         drop(directory);
@@ -327,6 +336,7 @@ impl KafkaWorker {
             let Some(facts) = state.facts.get_mut(&partition) else {
                 continue;
             };
+            facts.is_paused = paused;
             // Before the first statistics only what was read, or found to be the end, says anything.
             let (Some(reachable), end) = (lag.reachable, lag.end) else {
                 continue;

@@ -14,6 +14,7 @@ use foghorn_kafka::{Consumer, Event, KafkaError, Position};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::cut_off::CutOff;
 use crate::hub::lock;
 
 /// One wait for what the group says.
@@ -23,8 +24,8 @@ const ASKED: u32 = 6;
 /// Where it did not answer, it is asked again after so long.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// An outage is remembered for so long: by then those who were cut off have come back.
-const LATELY: Duration = Duration::from_secs(30);
+/// An answer that takes longer comes from a cluster that was out of reach meanwhile.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// What is known of the lease.
 #[derive(Debug, Default)]
@@ -36,8 +37,6 @@ struct Standing {
     over: Option<String>,
     /// Whoever waits for the cluster gives up then.
     end_by: Option<Instant>,
-    /// When the cluster was last found to be out of reach.
-    cut_off_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -74,12 +73,6 @@ impl Hold {
         standing.over.is_none() && sure
     }
 
-    /// Whether the cluster was out of reach not long ago.
-    pub(crate) fn was_cut_off(&self) -> bool {
-        let standing = lock(&self.0.standing);
-        standing.cut_off_at.is_some_and(|at| at.elapsed() < LATELY)
-    }
-
     /// The end was asked for: nobody waits for the cluster longer than this.
     pub fn end_within(&self, within: Duration) {
         self.0
@@ -95,7 +88,8 @@ pub struct Lease {
 
 impl Lease {
     /// Asks for it through a member of the group that reads the lease's topic. `at` is the start of its
-    /// partition, `session` the time after which the group gives a silent member up.
+    /// partition, `session` the time after which the group gives a silent member up; that the cluster
+    /// is out of reach is noted in `cut_off`.
     ///
     /// # Errors
     /// The system has no thread left.
@@ -103,12 +97,14 @@ impl Lease {
         consumer: Box<dyn Consumer + Send>,
         at: Position,
         session: Duration,
+        cut_off: CutOff,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let keeper = Keeper {
             shared: Arc::clone(&shared),
             at,
             session,
+            cut_off,
             claimed: false,
             ask_at: None,
         };
@@ -163,6 +159,7 @@ struct Keeper {
     shared: Arc<Shared>,
     at: Position,
     session: Duration,
+    cut_off: CutOff,
     /// Whether the group says that it is ours.
     claimed: bool,
     /// When the coordinator is asked next.
@@ -203,10 +200,7 @@ impl Keeper {
                 Event::Error {
                     fatal: true, text, ..
                 } => return Err(text),
-                Event::Error { code, .. } if code == "AllBrokersDown" => {
-                    let now = Some(Instant::now());
-                    self.shared.change(|standing| standing.cut_off_at = now);
-                }
+                Event::Error { code, .. } if code == "AllBrokersDown" => self.cut_off.note(),
                 other => debug!(?other, "lease"),
             }
         }
@@ -219,7 +213,11 @@ impl Keeper {
 
     fn confirm(&mut self, consumer: &mut dyn Consumer) -> Result<(), String> {
         let asked = Instant::now();
-        match consumer.confirm(&self.at) {
+        let answer = consumer.confirm(&self.at);
+        if asked.elapsed() >= SLOW {
+            self.cut_off.note();
+        }
+        match answer {
             Ok(()) => {
                 let until = asked + self.session;
                 self.shared.change(|standing| {
@@ -267,6 +265,7 @@ mod tests {
                 offset: 0,
             },
             session: SESSION,
+            cut_off: CutOff::default(),
             claimed: false,
             ask_at: None,
         };

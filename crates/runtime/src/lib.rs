@@ -5,6 +5,7 @@ mod alert_feed;
 mod backlog;
 mod brain_loop;
 pub mod clock;
+mod cut_off;
 mod dead_letters;
 mod directory;
 mod failover;
@@ -25,6 +26,7 @@ mod snapshotter;
 
 pub use alert_feed::ViewAlerts;
 pub use backlog::OutboxBacklog;
+pub use cut_off::CutOff;
 pub use dead_letters::DeadLetters;
 pub use failover::{Active, Failover, FailoverConfig};
 pub use http_feed::{HttpQueue, Offered};

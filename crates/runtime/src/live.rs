@@ -26,6 +26,7 @@ use serde::Deserialize;
 use tracing::{error, warn};
 
 use crate::clock::wall;
+use crate::cut_off::CutOff;
 use crate::dead_letters::DeadLetters;
 use crate::directory::Directory;
 use crate::failover::Active;
@@ -99,8 +100,8 @@ pub struct LiveConfig {
     pub scope_times: ScopeTimes,
     /// Where the signal log, the outbox, the journal and the snapshots live.
     pub state_dir: PathBuf,
-    /// Whether the cluster was out of reach just before this start.
-    pub after_outage: bool,
+    /// Whether the cluster was out of reach just before this start, and while it runs.
+    pub cut_off: CutOff,
     /// Why nothing could be decided for a while before this start, where that is so: an alert says it.
     pub outage: Option<String>,
     /// Where others may take over: the lease that is held, and the topics in which the signal log and
@@ -519,8 +520,6 @@ impl Live {
             None => None,
         };
 
-        let cut_off = config.active.as_ref().is_some_and(Active::was_cut_off);
-        let after_outage = config.after_outage || cut_off;
         let mut workers = Vec::new();
         for (index, consumer) in consumers.into_iter().enumerate() {
             let worker = KafkaWorker {
@@ -532,7 +531,7 @@ impl Live {
                 dead_letters: Arc::clone(&dead_letters),
                 topics: Vec::new(),
                 paused: BTreeSet::new(),
-                after_outage,
+                cut_off: config.cut_off.clone(),
             };
             workers.push(spawn(format!("worker-{index}"), move || worker.run())?);
         }

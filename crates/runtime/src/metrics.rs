@@ -22,6 +22,7 @@ pub struct Metrics {
     lag: IntGaugeVec,
     watermark_age: GaugeVec,
     waiting: IntGauge,
+    paused: IntGauge,
     records: IntGauge,
     samples: IntGauge,
     samples_unnamed: IntGauge,
@@ -111,6 +112,10 @@ impl Metrics {
             waiting: gauge(
                 "foghorn_partitions_waited_for",
                 "Partitions that hold a tick back.",
+            )?,
+            paused: gauge(
+                "foghorn_partitions_paused",
+                "Partitions that are not read on, since they are far ahead of what reads them.",
             )?,
             records: gauge("foghorn_records_total", "Records read.")?,
             samples: gauge("foghorn_samples_total", "Samples decoded.")?,
@@ -375,6 +380,9 @@ impl Metrics {
             gauge.set(value as i64);
         }
         self.measure_dedup(workers, names);
+        let facts = workers.iter().flat_map(|worker| worker.facts.values());
+        self.paused
+            .set(facts.filter(|facts| facts.is_paused).count() as i64);
         self.ring_fill.set(
             workers
                 .iter()
