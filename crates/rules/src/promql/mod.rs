@@ -81,6 +81,10 @@ pub fn compile(text: &str, step_ms: i64, leaves: &mut Vec<Leaf>) -> Result<Expr,
             "the expression is nested too deep",
         ));
     }
+    // Nor must a number of seconds that is no duration: the parser panics at it.
+    if let Some(at) = tokens::out_of_range(text, &tokens) {
+        return Err(ExprError::new("promql-syntax", at, "duration out of range"));
+    }
     let ast = promql_parser::parser::parse(text)
         .map_err(|message| blame::explain(text, &tokens, &message))?;
     let noun = match ast.value_type() {

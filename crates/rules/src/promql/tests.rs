@@ -316,6 +316,24 @@ fn refusals_point_at_their_cause() {
 }
 
 #[test]
+fn a_number_of_seconds_is_bounded_wherever_it_is_a_duration() {
+    let many = "8".repeat(80);
+    for number in [&many, "1e30", "1e+30", "Inf", "NaN", "0xffffffffffffffff"] {
+        for text in [
+            format!("rate(x[{number}])"),
+            format!("max_over_time(x[1m:{number}])"),
+            format!("max_over_time(x[ {number} : 1s])"),
+            format!("x offset {number}"),
+            format!("x OFFSET - {number}"),
+        ] {
+            assert_eq!(refused(&text).1, "duration out of range", "{text}");
+        }
+    }
+    let fine = "rate(x[300]) + x offset -1e3 + 1e30";
+    assert!(compile(fine, 60_000, &mut Vec::new()).is_ok());
+}
+
+#[test]
 fn depth_is_bounded() {
     let deep = format!("{}x{}", "(".repeat(5_000), ")".repeat(5_000));
     assert_eq!(refused(&deep).1, "the expression is nested too deep");

@@ -96,6 +96,48 @@ fn quoted(rest: &str, quote: char) -> (Kind, usize) {
     (Kind::Unfinished, rest.len())
 }
 
+/// A range, step or offset that is a number of seconds beyond what Prometheus takes (2^63 ns), or none.
+pub(super) fn out_of_range(text: &str, tokens: &[Token<'_>]) -> Option<Range<usize>> {
+    const MOST_S: f64 = (1_u64 << 63) as f64 / 1e9;
+    let is_beyond = |number: &str| {
+        let number = number.replace('_', "").to_ascii_lowercase();
+        let digits = number.trim_start_matches(['+', '-', ' ']);
+        let seconds = match digits.strip_prefix("0x") {
+            Some(hex) => u64::from_str_radix(hex, 16).map_or(f64::INFINITY, |it| it as f64),
+            // What is no number is a duration, or for the parser to refuse.
+            None => digits.parse().unwrap_or(0.0),
+        };
+        seconds.is_nan() || seconds.abs() >= MOST_S
+    };
+    for (place, token) in tokens.iter().enumerate() {
+        let rest = &text[token.span.end..];
+        let length = match token.text {
+            "[" => rest.find(']').unwrap_or(rest.len()),
+            word if word.eq_ignore_ascii_case("offset") => {
+                let signs = tokens[place + 1..].iter();
+                let number = signs
+                    .take(5)
+                    .find(|it| matches!(it.kind, Kind::Number | Kind::Word));
+                let end = number.map_or(token.span.end, |it| it.span.end);
+                // `1e+30` is cut in three.
+                let whole = text[end..].strip_prefix(['+', '-']).map_or(0, |after| {
+                    1 + run(after, |c| c.is_ascii_digit() || c == '_')
+                });
+                end + whole - token.span.end
+            }
+            _ => continue,
+        };
+        let mut at = token.span.end;
+        for part in rest[..length].split(':') {
+            if is_beyond(part.trim()) {
+                return Some(at..at + part.len());
+            }
+            at += part.len() + 1;
+        }
+    }
+    None
+}
+
 /// The bracket that opens more than `limit` levels (a sign in a row of signs counts as one).
 pub(super) fn deeper_than(tokens: &[Token<'_>], limit: usize) -> Option<Range<usize>> {
     let (mut depth, mut signs) = (0_usize, 0_usize);
