@@ -1,5 +1,5 @@
 //! Fixtures, broken in every way that bytes break: the bodies of the fuzz targets, run for a few
-//! seconds from a fixed seed. What they must hold is in `fuzz/src/body.rs`.
+//! seconds from a fixed seed. What they must hold is in `tests/fuzz/src/decoder.rs`.
 
 use foghorn_wire::{Compression, Format};
 

@@ -5,7 +5,8 @@
     reason = "helpers of tests, where a panic is the report"
 )]
 
-#[path = "../../fuzz/src/body.rs"]
+#[expect(unreachable_pub, reason = "the fuzz targets are other crates")]
+#[path = "../../../../tests/fuzz/src/decoder.rs"]
 mod body;
 mod broken;
 mod fixture;

@@ -2,16 +2,14 @@
 
 #![no_main]
 
-#[path = "../src/body.rs"]
-mod body;
-
+use foghorn_fuzz::decoder;
 use foghorn_wire::{Compression, Format};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some((first, packed)) = bytes.split_first() {
         let all = [Compression::Snappy, Compression::Gzip];
-        body::run(
+        decoder::run(
             Format::RemoteWrite1,
             all[usize::from(*first) % all.len()],
             packed,

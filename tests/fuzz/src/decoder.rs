@@ -1,4 +1,4 @@
-//! What every fuzz target runs: whatever the bytes, a decoder refuses or gives, within bounds, and
+//! What every fuzz target of a decoder runs: whatever the bytes, a decoder refuses or gives, within bounds, and
 //! says the same again.
 //!
 //! Compiled into the fuzz targets, and into the test that runs it on broken fixtures.
@@ -16,7 +16,7 @@ const MAX_BYTES: usize = 1 << 16;
 ///
 /// # Panics
 /// A decoder did what none may do.
-pub(crate) fn run(format: Format, compression: Compression, payload: &[u8]) {
+pub fn run(format: Format, compression: Compression, payload: &[u8]) {
     for options in options(format) {
         let mut decoder = Decoder::new(options);
         let first = one(&mut decoder, format, compression, payload);

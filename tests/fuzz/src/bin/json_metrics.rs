@@ -1,0 +1,9 @@
+//! Any bytes as `json_metrics`.
+
+#![no_main]
+
+use foghorn_fuzz::decoder;
+use foghorn_wire::{Compression, Format};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| decoder::run(Format::JsonMetrics, Compression::None, bytes));

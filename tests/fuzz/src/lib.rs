@@ -1,0 +1,4 @@
+//! What fuzz targets share.
+
+pub mod decoder;
+pub mod state;
