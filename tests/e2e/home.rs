@@ -102,10 +102,16 @@ impl Home {
 
     /// Starts the process; waits for nothing.
     pub(crate) fn spawn(&mut self) {
+        self.spawn_with(&[]);
+    }
+
+    /// With these in its environment.
+    pub(crate) fn spawn_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.running.is_none(), "it runs already");
         let mut child = Command::new(env!("CARGO_BIN_EXE_foghorn"))
             .args(["run", "-c", "foghorn.yaml"])
             .current_dir(self.folder.path())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -204,7 +210,12 @@ impl Home {
 
     /// A request to a process that may not answer.
     pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
-        ask(self.listens()?, &format!("GET {path}"), &[], b"").ok()
+        self.try_ask(&format!("GET {path}"), &[], b"")
+    }
+
+    /// The same, with header lines and a body.
+    pub(crate) fn try_ask(&self, what: &str, headers: &[&str], body: &[u8]) -> Option<Answer> {
+        ask(self.listens()?, what, headers, body).ok()
     }
 
     /// A sample of `/metrics`, summed over its labels; 0 where there is none.
@@ -254,6 +265,11 @@ impl Home {
     /// How the process ended by itself, if it did. It can be asked what it said all the same.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.running.as_mut().unwrap().child.try_wait().unwrap()
+    }
+
+    /// It has ended by itself; another may be started.
+    pub(crate) fn forget_run(&mut self) {
+        self.running = None;
     }
 
     /// Waits for the process to end by itself.

@@ -12,6 +12,7 @@ mod disk;
 mod kills;
 mod load;
 mod outages;
+mod points;
 mod sinks;
 
 use std::io::Write;

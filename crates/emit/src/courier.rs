@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fail::fail_point;
+
 use crate::backlog::{Backlog, Pending, coalesce};
 use crate::backoff;
 use crate::emitter::SinkStatus;
@@ -70,6 +72,7 @@ impl Courier {
     /// Makes durable what was delivered.
     fn save(&mut self) {
         self.unsaved = None;
+        fail_point!("sink-unsaved", |_| std::process::abort());
         if let Err(error) = self.backlog.save() {
             tracing::warn!(sink = %self.name, %error, "deliveries could not be written down; a crash repeats them");
         }
@@ -85,7 +88,9 @@ impl Courier {
             .iter()
             .map(|(item, _)| Arc::clone(&item.incident))
             .collect();
+        fail_point!("sink-asked", |_| std::process::abort());
         let delivered = self.sink.deliver(&incidents);
+        fail_point!("sink-delivered", |_| std::process::abort());
         let (done, rest) = batch.split_at(delivered.count.min(batch.len()));
         if let Some((item, _)) = done.last() {
             let left_out = done.iter().map(|(_, left_out)| left_out).sum();

@@ -22,6 +22,8 @@ use crate::standby::{rest, stand_by};
 const REST: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    // Only in builds for tests is there any point at which it may fail on purpose.
+    let _points = fail::FailScenario::setup();
     let (mut is_first, mut has_led, mut has_worked) = (true, false, false);
     let cut_off = CutOff::default();
     // Since when the disk takes nothing, and what it says.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use fail::fail_point;
 use foghorn_emit::{RecordedSample, RecordedSink};
 use foghorn_engine::sequencer::PartitionState;
 use foghorn_engine::{Brain, Command, Entry, Pin, Recorded, RuleFile, Sources};
@@ -451,8 +452,10 @@ impl BrainLoop {
         if entries.is_empty() {
             return Ok(());
         }
+        fail_point!("decided", |_| std::process::abort());
         self.log.append(entries)?;
         self.log.sync()?;
+        fail_point!("decision-durable", |_| std::process::abort());
         let incidents = self.brain.fold(entries);
         self.metrics.wrote(entries, &incidents, wall());
         self.send(&incidents)?;
@@ -479,6 +482,7 @@ impl BrainLoop {
         }
         // They follow from the log, which is durable: nobody waits for the outbox to be.
         lock(&self.outbox).append(incidents)?;
+        fail_point!("incident-in-outbox", |_| std::process::abort());
         Ok(())
     }
 
@@ -488,6 +492,7 @@ impl BrainLoop {
         if told.is_empty() {
             return Ok(());
         }
+        fail_point!("acknowledged", |_| std::process::abort());
         let told = told
             .into_iter()
             .map(|(sink, incidents)| (sink, incidents.into_iter().collect()));

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use fail::fail_point;
 use foghorn_engine::core::{Core, CoreSnapshot};
 use foghorn_engine::{Entry, History, LogState};
 use foghorn_eval::shard::Shard;
@@ -248,6 +249,7 @@ pub(crate) fn find(
                     let (core, shards, series) = restore.finish();
                     let ms = began.elapsed().as_millis();
                     info!(%snapshot, series, ms, "gone on from a snapshot");
+                    fail_point!("restored", |_| std::process::abort());
                     Restored { head, core, shards }
                 });
                 let later = entries.split_off((state.position - known.first) as usize);

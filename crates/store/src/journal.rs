@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fail::fail_point;
 use foghorn_model::{Offset, Timestamp};
 
 use crate::error::StoreError;
@@ -216,6 +217,7 @@ impl Journal {
             self.leave_behind();
             return Err(error);
         }
+        fail_point!("journal-durable", |_| std::process::abort());
         self.next += count;
         self.newest = newest;
         Ok(())

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fail::fail_point;
+
 use crate::error::StoreError;
 use crate::frame::{self, FILE_HEADER, FRAME_HEADER, FileKind, MAX_PAYLOAD, Next};
 
@@ -36,6 +38,7 @@ impl Syncing {
     /// Makes everything durable that was appended before this was taken out. After a failed fsync
     /// the kernel may have dropped the pages, so it is never tried again.
     pub(crate) fn run(&self) -> Result<(), StoreError> {
+        fail_point!("segment-unsynced", |_| std::process::abort());
         self.file.sync_data().map_err(|source| {
             self.poisoned.store(true, Ordering::Release);
             StoreError::Io {
@@ -88,6 +91,11 @@ impl Segment {
     /// Writes whole frames to the end. After an error the file is as it was before, or poisoned.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), StoreError> {
         self.usable()?;
+        fail_point!("segment-torn", |_| {
+            let half = frames.len() / 2;
+            drop((&*self.file).write_all(&frames[..half]));
+            std::process::abort()
+        });
         if let Err(source) = (&*self.file).write_all(frames) {
             let restored = self.cut(self.bytes);
             self.poisoned.store(restored.is_err(), Ordering::Release);
@@ -324,7 +332,9 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<File, StoreError> 
     file.write_all(contents)
         .map_err(StoreError::io(&new, "write"))?;
     file.sync_all().map_err(StoreError::io(&new, "fsync"))?;
+    fail_point!("file-beside", |_| std::process::abort());
     fs::rename(&new, path).map_err(StoreError::io(path, "replace"))?;
+    fail_point!("file-replaced", |_| std::process::abort());
     sync_parent(path)?;
     Ok(file)
 }

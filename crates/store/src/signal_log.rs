@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fail::fail_point;
 use foghorn_engine::Entry;
 
 use crate::error::StoreError;
@@ -172,6 +173,7 @@ impl SignalLog {
             Kept::Topic(topic) => topic.append(entries)?,
         }
         self.entries += entries.len() as u64;
+        fail_point!("log-appended", |_| std::process::abort());
         Ok(())
     }
 
@@ -208,6 +210,7 @@ impl SignalLog {
             fs::remove_file(&path).map_err(StoreError::io(&path, "remove"))?;
         }
         let next = begun?;
+        fail_point!("log-rolled", |_| std::process::abort());
         let before = std::mem::replace(&mut disk.segment, next);
         disk.full.push(Full {
             path: before.path().to_owned(),
@@ -230,6 +233,7 @@ impl SignalLog {
         };
         while let Some(oldest) = disk.full.first().filter(|full| full.end <= position) {
             fs::remove_file(&oldest.path).map_err(StoreError::io(&oldest.path, "remove"))?;
+            fail_point!("log-forgotten", |_| std::process::abort());
             sync_parent(&oldest.path)?;
             self.first = oldest.end;
             disk.full.remove(0);

@@ -10,6 +10,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fail::fail_point;
 use foghorn_kafka::{Admin, Outgoing, OwnedRecord, Producer, SendError};
 use foghorn_model::Offset;
 use tracing::{info, warn};
@@ -213,6 +214,7 @@ impl SnapshotTopic {
             let whole = (&mut file).take(PART_BYTES as u64).read_to_end(&mut buffer);
             whole.map_err(io("read"))?;
             self.send(&snapshot, (part, parts), &buffer)?;
+            fail_point!("topic-snapshot-sent", |_| std::process::abort());
             flying += 1;
             while flying > IN_FLIGHT || part == parts && flying > 0 {
                 self.go_on()?;
@@ -232,6 +234,7 @@ impl SnapshotTopic {
         self.whole.drain(..oldest);
         let (position, first) = self.whole[0];
         self.admin.forget_before(&self.topic, 0, first)?;
+        fail_point!("topic-snapshot-forgotten", |_| std::process::abort());
         Ok(Some(position))
     }
 

@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use fail::fail_point;
 use tracing::warn;
 use zstd::bulk::{Compressor, Decompressor};
 
@@ -289,6 +290,7 @@ impl SnapshotWriter<'_> {
     /// # Errors
     /// What the system says.
     pub fn put(&mut self, kind: PartKind, part: &[u8]) -> Result<(), StoreError> {
+        fail_point!("snapshot-part", |_| std::process::abort());
         let mut pieces = part.chunks(PIECE).peekable();
         // An empty part is a part, too.
         if part.is_empty() {
@@ -334,10 +336,13 @@ impl SnapshotWriter<'_> {
         flushed.map_err(StoreError::io(&beside, "write"))?;
         let synced = self.file.get_ref().sync_all();
         synced.map_err(StoreError::io(&beside, "fsync"))?;
+        fail_point!("snapshot-beside", |_| std::process::abort());
         fs::rename(&beside, &self.path).map_err(StoreError::io(&beside, "rename"))?;
+        fail_point!("snapshot-named", |_| std::process::abort());
         self.is_finished = true;
         sync_parent(&self.path)?;
         self.all.forget_old()?;
+        fail_point!("snapshot-done", |_| std::process::abort());
         let kept = self.all.newest_first()?;
         let oldest = kept.get(KEPT - 1).and_then(|path| position_of(path));
         Ok((self.bytes, oldest))

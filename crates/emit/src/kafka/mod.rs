@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fail::fail_point;
 use foghorn_kafka::{
     Admin as _, KafkaError, Outgoing, OwnedRecord, Producer, RdAdmin, RdProducer, RdTail,
     SendError, Tail,
@@ -345,7 +346,10 @@ impl Sink for KafkaSink {
     fn deliver(&mut self, incidents: &[Arc<Incident>]) -> Delivered {
         if let Some(looks) = self.looks {
             match self.look_back(incidents) {
-                Ok(()) => self.looks = None,
+                Ok(()) => {
+                    fail_point!("sink-looked-back", |_| std::process::abort());
+                    self.looks = None;
+                }
                 Err(error) if looks + 1 < LOOKS => {
                     self.looks = Some(looks + 1);
                     return Delivered::stopped(0, judge(&error));

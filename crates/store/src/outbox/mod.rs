@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use fail::fail_point;
 use foghorn_model::incident::Status;
 use foghorn_model::{Incident, IncidentId};
 use serde::{Deserialize, Serialize};
@@ -431,6 +432,7 @@ impl Unsaved {
         if let Some(log) = &self.log {
             log.run()?;
         }
+        fail_point!("outbox-durable", |_| std::process::abort());
         self.cursors.as_ref().map_or(Ok(()), CursorsFile::write)
     }
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fail::fail_point;
 use foghorn_engine::Entry;
 use foghorn_kafka::{Admin, KafkaError, Outgoing, OwnedRecord, Producer, Reader, SendError};
 use foghorn_model::Offset;
@@ -124,6 +125,7 @@ impl SharedLog {
             self.go_on()?;
             if !said {
                 said = self.send_record(next, Part::Takeover, None)?;
+                fail_point!("takeover-said", |_| std::process::abort());
             }
             for ack in self.clients.producer.poll_acks(Duration::ZERO) {
                 match ack.result {
@@ -145,6 +147,7 @@ impl SharedLog {
                 }
             }
             if held || beaten {
+                fail_point!("takeover-read-back", |_| std::process::abort());
                 return Ok(held);
             }
         }
@@ -247,6 +250,7 @@ impl SharedLog {
                 }
             }
             self.sent += 1;
+            fail_point!("topic-log-sent", |_| std::process::abort());
         }
         Ok(())
     }
@@ -311,6 +315,7 @@ impl SharedLog {
                     "nobody else's records count"
                 );
                 self.sent = self.sent.saturating_sub(1);
+                fail_point!("topic-log-read-back", |_| std::process::abort());
             }
         }
         Ok(())
@@ -325,6 +330,7 @@ impl SharedLog {
             return Ok(());
         };
         self.clients.admin.forget_before(&self.topic, 0, offset)?;
+        fail_point!("topic-log-forgotten", |_| std::process::abort());
         self.fold.forgot(offset);
         Ok(())
     }
