@@ -172,6 +172,8 @@ fn stands_by(home: &mut Home) {
     until("it stands by", 30, || {
         home.has_said("standing by").then_some(())
     });
+    // Its door opens a moment after it has said so.
+    home.address();
 }
 
 #[test]
