@@ -31,7 +31,7 @@ def frames(path: pathlib.Path) -> bytes:
     return out
 
 
-# Files of fixtures are named after what they are of: a format's words, in any order.
+# A fixture is worth a try with every decoder that reads its kind of bytes.
 DECODERS = [path.stem for path in (ROOT / "tests/fuzz/src/bin").glob("*.rs")]
 for path in (ROOT / "crates/wire/tests/fixtures").rglob("*"):
     if path.is_file() and path.suffix not in {".md", ".py"} and path.stat().st_size < 65_536:
@@ -59,7 +59,7 @@ for path in [*ROOT.glob("rules/**/*.y*ml"), *ROOT.glob("crates/rules/tests/**/*.
         for expression in re.findall(rb"expr: (.*)", text):
             put("promql", expression)
             put("logql", expression)
-for text in re.findall(r"foghorn\.yaml|```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S):
+for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S):
     put("config", text.encode())
     put("web_config", text.encode())
 for path in [*ROOT.glob("tests/e2e/*.rs"), *ROOT.glob("tests/cli/*.txt")]:
