@@ -66,12 +66,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     for diagnostic in &loaded.diagnostics {
         report(diagnostic, loaded.text(diagnostic));
     }
-    let count: usize = loaded
-        .rules
-        .groups
-        .iter()
-        .map(|group| group.rules.len())
-        .sum();
+    let count = loaded.rules();
     if problems > 0 {
         complain(&format!("{problems} problem(s); {count} rules are fine"));
         return Err(Failure::Told);

@@ -185,6 +185,12 @@ pub(crate) fn read(paths: &[PathBuf], options: &LoadOptions) -> anyhow::Result<L
 }
 
 impl Loaded {
+    /// How many rules are fine.
+    pub(crate) fn rules(&self) -> usize {
+        let groups = self.rules.groups.iter();
+        groups.map(|group| group.rules.len()).sum()
+    }
+
     /// The text of a diagnostic's file.
     pub(crate) fn text(&self, diagnostic: &Diagnostic) -> &str {
         self.files

@@ -143,12 +143,7 @@ fn read_rules(config: &Config, path: &Path) -> anyhow::Result<Loaded> {
     for diagnostic in &loaded.diagnostics {
         complain(&diagnostic.render(loaded.text(diagnostic), colours(&std::io::stderr())));
     }
-    let rules: usize = loaded
-        .rules
-        .groups
-        .iter()
-        .map(|group| group.rules.len())
-        .sum();
+    let rules = loaded.rules();
     info!(
         files = loaded.files.len(),
         rules,

@@ -420,12 +420,7 @@ impl Reloader {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let rules: usize = loaded
-            .rules
-            .groups
-            .iter()
-            .map(|group| group.rules.len())
-            .sum();
+        let rules = loaded.rules();
         self.handle
             .reload(Arc::new(Catalog::new(loaded.rules)), loaded.files);
         Ok(format!("{rules} rules in force"))

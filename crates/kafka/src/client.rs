@@ -121,6 +121,13 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether it says that no broker can be reached.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self, Self::Error { code, .. } if code == "AllBrokersDown")
+    }
+}
+
 /// How much of the subscription is ours. A runtime that must see everything refuses a partial one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {

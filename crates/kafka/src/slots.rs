@@ -87,12 +87,12 @@ impl Slots {
 
     /// What went wrong last, of what was not taken yet, beside that nobody answers.
     pub(crate) fn last_error(&self) -> Option<String> {
-        let errors = self.events.iter().rev().filter_map(|event| match event {
-            Event::Error { code, text, .. } => Some((code, text)),
+        let telling = self.events.iter().rev().filter(|it| !it.is_cut_off());
+        let mut errors = telling.filter_map(|event| match event {
+            Event::Error { text, .. } => Some(text),
             _ => None,
         });
-        let mut telling = errors.filter(|(code, _)| *code != "AllBrokersDown");
-        telling.next().map(|(_, text)| text.clone())
+        errors.next().cloned()
     }
 
     pub(crate) fn has_events(&self) -> bool {

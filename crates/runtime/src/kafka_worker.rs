@@ -201,6 +201,9 @@ impl KafkaWorker {
     }
 
     fn take(&mut self, event: Event) {
+        if event.is_cut_off() {
+            self.was_cut_off();
+        }
         match event {
             Event::Assigned(partitions) => self.assigned(&partitions),
             Event::Revoked { partitions, lost } => {
@@ -250,18 +253,20 @@ impl KafkaWorker {
                 if fatal {
                     self.hub.fail(format!("Kafka: {text} ({code})"));
                 } else {
-                    if code == "AllBrokersDown" {
-                        self.cut_off.note();
-                        let until = wall() + RETURN_MS;
-                        let mut state = self.state.lock();
-                        // Of the others it is known already.
-                        let up = state.facts.values_mut().filter(|facts| facts.reachable);
-                        up.for_each(|facts| facts.quiet_since = facts.quiet_since.max(until));
-                    }
                     warn!(worker = self.index, code, text, "Kafka");
                 }
             }
         }
+    }
+
+    /// Nobody counts as idle before those who were cut off, too, have come back.
+    fn was_cut_off(&self) {
+        self.cut_off.note();
+        let until = wall() + RETURN_MS;
+        let mut state = self.state.lock();
+        // Of the others it is known already.
+        let up = state.facts.values_mut().filter(|facts| facts.reachable);
+        up.for_each(|facts| facts.quiet_since = facts.quiet_since.max(until));
     }
 
     fn assigned(&mut self, partitions: &[TopicPartition]) {

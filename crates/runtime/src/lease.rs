@@ -200,7 +200,7 @@ impl Keeper {
                 Event::Error {
                     fatal: true, text, ..
                 } => return Err(text),
-                Event::Error { code, .. } if code == "AllBrokersDown" => self.cut_off.note(),
+                event if event.is_cut_off() => self.cut_off.note(),
                 other => debug!(?other, "lease"),
             }
         }
