@@ -22,7 +22,8 @@ const HELD_BACK: Duration = Duration::from_millis(250);
 /// Deliveries that a crash may forget (and repeat) are made durable this long after.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
 
-pub(crate) struct Courier {
+/// Takes what waits in a backlog to one sink: in order, with retries, thinned out where the sink allows it.
+pub struct Courier {
     sink: Box<dyn Sink>,
     name: String,
     backlog: Arc<dyn Backlog>,
@@ -42,7 +43,8 @@ pub(crate) struct Courier {
 }
 
 impl Courier {
-    pub(crate) fn new(
+    /// Of a sink that has delivered nothing yet.
+    pub fn new(
         sink: Box<dyn Sink>,
         backlog: Arc<dyn Backlog>,
         metrics: SinkMetrics,

@@ -39,10 +39,12 @@ pub use backlog::{Backlog, Pending};
 pub use config::{
     Delivery, KafkaSinkConfig, NdjsonConfig, SinkConfig, SinkError, Sinks, WebhookConfig, build,
 };
+pub use courier::Courier;
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterSink};
 pub use emitter::{Emitter, SinkStatus};
 pub use heartbeat::{Heartbeat, HeartbeatConfig, Pulse};
 pub use kafka::{KafkaSink, Owner};
+pub use machine::{Machine, Next};
 pub use metrics::SinkMetrics;
 pub use ndjson::NdjsonSink;
 pub use pace::{BEHIND_MS, Pace};

@@ -7,7 +7,7 @@ use crate::emitter::SinkStatus;
 
 /// What a machine wants next.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// Call again at once: there may be more.
     Again,
     /// Call again at this time, or when something new is there.
@@ -16,10 +16,12 @@ pub(crate) enum Next {
     Idle,
 }
 
-pub(crate) trait Machine: Send {
+/// See the module's text.
+pub trait Machine: Send {
     /// One round at the time that `clock` says (since any fixed instant; monotone).
     fn round(&mut self, clock: &dyn Fn() -> Duration) -> Next;
 
+    /// How it does.
     fn status(&self) -> &SinkStatus;
 
     /// Whether it waits before another attempt at something that failed.

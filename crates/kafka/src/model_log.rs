@@ -106,6 +106,11 @@ impl ModelCluster {
         self.state().fates.extend(fates);
     }
 
+    /// From now on all records are delivered, whatever was said of the next ones.
+    pub fn no_more_fates(&self) {
+        self.state().fates.clear();
+    }
+
     /// Lets held acks come, in the order of sending.
     pub fn release_acks(&self) {
         for outbox in &mut self.state().producers {

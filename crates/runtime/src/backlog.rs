@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use foghorn_emit::{Backlog, Pending};
-use foghorn_store::Outbox;
+use foghorn_engine::View;
+use foghorn_model::Incident;
+use foghorn_store::{Outbox, StoreError};
 
 use crate::hub::lock;
 use crate::lease::Hold;
@@ -33,6 +35,19 @@ impl OutboxBacklog {
         self.hold = hold;
         self
     }
+}
+
+/// Puts into an outbox what was decided, as a read model shows it, and the outbox never got: a crash came
+/// in between, or somebody else's outbox had it.
+///
+/// # Errors
+/// [`StoreError`]
+pub fn catch_up(outbox: &mut Outbox, view: &View) -> Result<(), StoreError> {
+    let all = view.incidents.iter();
+    let wanted = all.filter(|incident| outbox.is_wanted(incident.value()));
+    let mut latest: Vec<_> = wanted.map(|entry| Incident::clone(entry.value())).collect();
+    latest.sort_by_key(|incident| (incident.updated_at, incident.id));
+    outbox.append(&latest).map(drop)
 }
 
 impl Backlog for OutboxBacklog {

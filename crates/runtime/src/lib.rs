@@ -25,7 +25,7 @@ pub mod snapshot;
 mod snapshotter;
 
 pub use alert_feed::ViewAlerts;
-pub use backlog::OutboxBacklog;
+pub use backlog::{OutboxBacklog, catch_up};
 pub use cut_off::CutOff;
 pub use dead_letters::DeadLetters;
 pub use failover::{Active, Failover, FailoverConfig};

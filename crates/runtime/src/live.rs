@@ -19,12 +19,13 @@ use foghorn_eval::intake::{Intake, TurnedAway};
 use foghorn_eval::shard::Shard;
 use foghorn_ingest::{Feeder, KafkaConfig, SourceConfig};
 use foghorn_kafka::{Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer};
-use foghorn_model::{Incident, Offset, Partition, Timestamp};
+use foghorn_model::{Offset, Partition, Timestamp};
 use foghorn_rules::{LoadOptions, Source};
 use foghorn_store::{Journal, Outbox, SignalLog, Snapshots, StoreError};
 use serde::Deserialize;
 use tracing::{error, warn};
 
+use crate::backlog::catch_up;
 use crate::clock::wall;
 use crate::cut_off::CutOff;
 use crate::dead_letters::DeadLetters;
@@ -433,6 +434,10 @@ impl Live {
                 worker.dedup.insert(state.partition, state.clone());
             }
         }
+        if let Some(closed) = history.latest() {
+            // A partition that turns up while the log is caught up with joins after what it has closed.
+            hub.highest_closed.store(closed.ms(), Ordering::Release);
+        }
         catch_up(&mut lock(&outbox), &view)?;
         let (mut first_entries, mut gaps) = (Vec::new(), Vec::new());
 
@@ -700,15 +705,6 @@ fn resume_http(
     let known = known.map(|state| state.next_offset);
     let wanted = known.or_else(rewound).unwrap_or(joined);
     (wanted, wanted.max(oldest))
-}
-
-/// What the log says was decided and the outbox never got: the crash came in between.
-fn catch_up(outbox: &mut Outbox, view: &View) -> Result<(), StoreError> {
-    let all = view.incidents.iter();
-    let wanted = all.filter(|incident| outbox.is_wanted(incident.value()));
-    let mut latest: Vec<_> = wanted.map(|entry| Incident::clone(entry.value())).collect();
-    latest.sort_by_key(|incident| (incident.updated_at, incident.id));
-    outbox.append(&latest).map(drop)
 }
 
 /// No restart reads further back than this: 31 days.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// Header: which revision of its incident a record is.
 pub(super) const REVISION_HEADER: &str = "foghorn-revision";
 /// Header: how often the work had been taken over when it was written. Readers who have seen a higher
-/// one pass over what comes with a lower one.
+/// one in a partition pass over what comes there with a lower one.
 pub(super) const EPOCH_HEADER: &str = "foghorn-epoch";
 
 /// Incidents that are remembered at most; the ones that were said longest ago are forgotten.
@@ -36,6 +36,8 @@ pub(super) struct Spoken {
     by_age: BTreeMap<u64, Vec<u8>>,
     bytes: usize,
     next: u64,
+    /// The highest epoch in each partition.
+    epochs: BTreeMap<u32, u64>,
 }
 
 /// What is to be written again: key, revision, payload.
@@ -52,10 +54,10 @@ impl Spoken {
     pub(super) fn take(&mut self, record: &OwnedRecord, epoch: Option<u64>) -> Option<Overtaken> {
         let revision = revision_of(record)?;
         let (key, payload) = (record.key.clone()?, record.payload.as_deref()?);
+        let theirs = header(record, EPOCH_HEADER).unwrap_or(0);
         if let Some(said) = self.latest.get(&key)
             && said.revision > revision
         {
-            let theirs = header(record, EPOCH_HEADER).unwrap_or(0);
             let is_late = epoch.is_some_and(|ours| theirs < ours);
             return is_late.then(|| Overtaken {
                 key,
@@ -63,6 +65,12 @@ impl Spoken {
                 payload: said.payload.clone(),
             });
         }
+        let highest = self.epochs.entry(record.partition).or_default();
+        if theirs < *highest {
+            // Readers pass over it: it is not said yet, though it is new.
+            return None;
+        }
+        *highest = theirs;
         self.next += 1;
         let said = Said {
             revision,
@@ -161,6 +169,23 @@ mod tests {
         // The same revision says the same; and of a newer owner nobody need say anything.
         check(&[(3, 2), (3, 1)], &[]);
         check(&[(5, 2), (3, 3)], &[]);
+    }
+
+    #[test]
+    fn what_readers_pass_over_is_not_said() {
+        let mut spoken = Spoken::default();
+        for (id, revision, epoch) in [(7, 1, 1), (7, 2, 1), (8, 1, 2), (7, 3, 1)] {
+            assert_eq!(spoken.take(&record(id, revision, epoch), Some(2)), None);
+        }
+        let has = |revision| spoken.has(&incident(7, revision, Open));
+        assert!(has(2) && !has(3), "the third came late");
+        // Another partition has an order of its own.
+        let elsewhere = OwnedRecord {
+            partition: 1,
+            ..record(9, 1, 1)
+        };
+        spoken.take(&elsewhere, Some(2));
+        assert!(spoken.has(&incident(9, 1, Open)));
     }
 
     #[test]

@@ -1,19 +1,17 @@
 //! Runs through a world: the live one, which decides and crashes, and the replay, which obeys.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
 use foghorn_engine::sequencer::Patience;
 use foghorn_engine::{Brain, Entry, History, LogState, Pin};
 use foghorn_eval::intake::IntakeStats;
-use foghorn_ingest::Raw;
-use foghorn_model::{Offset, Partition, Timestamp};
+use foghorn_model::{Partition, Timestamp};
 use foghorn_runtime::snapshot::Head;
 use foghorn_runtime::{Layout, Pipeline, ScopeTimes};
 use foghorn_testkit::scenario::BEGIN;
 
-use super::source::{Rec, World};
+use super::recovery::{Snapshot, come_back, pipeline, raw};
+use super::source::World;
 use super::told::Told;
 use foghorn_testkit::rng::Rng;
 
@@ -62,29 +60,6 @@ pub(crate) struct Run<'w> {
     pub(crate) only_log: bool,
 }
 
-struct Snapshot {
-    state: LogState,
-    head: Head,
-    blocks: Vec<Vec<u8>>,
-    is_whole: bool,
-}
-
-fn pipeline(world: &World, layout: &Layout) -> Pipeline {
-    let correlator = Correlator::new(Config::default(), Topology::new(&TopologyFile::default()));
-    let mut pipeline = Pipeline::new(
-        Arc::clone(&world.catalog),
-        &world.sources,
-        correlator,
-        Vec::new(),
-        &Layout {
-            scope_times: world.scope_times,
-            ..layout.clone()
-        },
-    );
-    pipeline.brain().keep_history();
-    pipeline
-}
-
 /// 1–3 shards, 1–2 intakes.
 pub(crate) fn layout(rng: &mut Rng, patience: Patience) -> Layout {
     Layout {
@@ -92,16 +67,6 @@ pub(crate) fn layout(rng: &mut Rng, patience: Patience) -> Layout {
         intakes: 1 + rng.below(2),
         patience,
         scope_times: ScopeTimes::default(),
-    }
-}
-
-fn raw(partition: Partition, offset: usize, record: &Rec) -> Raw<'_> {
-    Raw {
-        partition,
-        offset: offset as Offset,
-        timestamp: Some(record.stamp),
-        payload: &record.payload,
-        ..Raw::default()
     }
 }
 
@@ -221,92 +186,25 @@ impl<'w> Run<'w> {
         self.crashes += 1;
         self.log
             .truncate(self.log.len().min(self.durable.saturating_add(keep)));
-        self.pipeline = pipeline(self.world, &self.layout);
         // One that is under way is lost; one is published when the log before it is durable.
         let entries = self.log.len() as u64;
         self.snapshots
             .retain(|known| known.is_whole && known.state.position <= entries);
-        let mut before = History::default();
-        let mut later = &self.log[..];
-        let mut state = None;
-        if let Some(snapshot) = self.snapshots.last() {
-            later = &self.log[snapshot.state.position as usize..];
-            before = snapshot.state.history.clone();
-            let packed = snapshot.state.pack().expect("it can be packed");
-            state = Some(LogState::unpack(&packed).expect("what the log came to comes back"));
-            self.restored += 1;
-        }
-        later.iter().for_each(|entry| before.take(entry));
-        if let Some(Snapshot { head, blocks, .. }) = self.usable() {
-            head.check(self.pipeline.names(), later, &before)
-                .expect("it is of this log");
-            let (head, blocks) = (head.pack().expect("it can be packed"), blocks.clone());
-            // On other shards than it was made on, now and then.
-            self.layout.shards = 1 + (self.layout.shards + self.crashes) % 3;
-            self.pipeline = pipeline(self.world, &self.layout);
-            let head = Head::unpack(&head).expect("a head comes back");
-            self.pipeline
-                .restore(&head, blocks, Vec::new())
-                .expect("a snapshot comes back");
-        }
-        if let Some(state) = state {
-            let fresh = pipeline(self.world, &self.layout);
-            self.pipeline = std::mem::replace(&mut self.pipeline, fresh).after(state);
-        }
-        let begin = self.begin_of(&before);
-        let later = self
-            .snapshots
-            .last()
-            .map_or(0, |known| known.state.position);
-        let history = self.pipeline.recover(&self.log[later as usize..], begin);
-        self.next.clear();
-        for partition in self.world.logs.keys() {
-            let Some(joined) = history.joined(*partition) else {
-                continue;
-            };
-            let lateness_ms = self.world.sources[partition.source as usize].allowed_lateness_ms();
-            let offset = history
-                .rewind(*partition, begin, lateness_ms)
-                .unwrap_or(joined);
-            let logged = history.positions.get(partition).copied().unwrap_or(0);
-            let wall = self.wall();
-            if let Some(Snapshot { head, .. }) = self.usable() {
-                let clock = head.clock(*partition);
-                // One that it does not know has joined since.
-                let at = clock.map_or(joined, |clock| clock.next_offset);
-                self.next.insert(*partition, at as usize);
-                match clock {
-                    Some(clock) => {
-                        self.pipeline
-                            .rejoin(*partition, clock, &history.pins, logged, wall);
-                    }
-                    None => self
-                        .pipeline
-                        .join(*partition, joined, &history.pins, logged, wall),
-                }
-                continue;
-            }
-            self.pipeline
-                .join(*partition, offset, &history.pins, logged, wall);
-            self.next.insert(*partition, offset as usize);
-        }
+        let snapshot = self.snapshots.last();
+        let later = snapshot.map_or(0, |known| known.state.position);
+        self.restored += usize::from(snapshot.is_some());
+        // On other shards than it was made on, now and then.
+        self.layout.shards = 1 + (self.layout.shards + self.crashes) % 3;
+        let back = come_back(
+            self.world,
+            &self.layout,
+            snapshot.map(|known| (known, !self.only_log)),
+            &self.log[later as usize..],
+            self.wall(),
+        );
+        (self.pipeline, self.next) = (back.pipeline, back.next);
         self.durable = self.log.len();
         self.join_new();
-    }
-
-    /// From where sources are read again without a snapshot.
-    fn begin_of(&self, history: &History) -> Timestamp {
-        let reach_ms = self.world.catalog.longest_reach_ms();
-        let begin = history
-            .frontier()
-            .map(|closed| closed - reach_ms)
-            .or(history.start.map(|(origin, _)| origin));
-        begin.unwrap_or(Timestamp::MIN)
-    }
-
-    /// The snapshot to go on from, unless only what it says of the log is good.
-    fn usable(&self) -> Option<&Snapshot> {
-        self.snapshots.last().filter(|_| !self.only_log)
     }
 
     /// The snapshots that are whole.
@@ -318,30 +216,12 @@ impl<'w> Run<'w> {
     /// Goes on with a snapshot, or begins one.
     fn snapshot(&mut self) {
         if let Some(under_way) = self.snapshots.last_mut().filter(|last| !last.is_whole) {
-            match self.pipeline.capture(1) {
-                Some(block) => under_way.blocks.push(block),
-                None => under_way.is_whole = true,
-            }
-            return;
+            return under_way.go_on(&mut self.pipeline);
         }
         self.step();
-        if let Some((head, core)) = self.pipeline.cut(&self.world.files) {
-            let head = head.with_core(&core).expect("it can be packed");
-            let reach_ms = self.world.catalog.longest_reach_ms();
-            let sources = &self.world.sources;
-            let lateness_ms = |of: Partition| sources[of.source as usize].allowed_lateness_ms();
-            let position = self.log.len() as u64;
-            let state = self
-                .pipeline
-                .brain()
-                .log_state(position, reach_ms, lateness_ms);
-            self.snapshots.push(Snapshot {
-                state,
-                head,
-                blocks: Vec::new(),
-                is_whole: false,
-            });
-        }
+        let position = self.log.len() as u64;
+        let snapshot = Snapshot::begin(self.world, &mut self.pipeline, position);
+        self.snapshots.extend(snapshot);
     }
 
     /// These partitions, and no others, cannot be reached from now on.
@@ -409,16 +289,7 @@ impl<'w> Run<'w> {
     pub(crate) fn is_as_folded(&mut self) -> bool {
         let mut fresh = pipeline(self.world, &self.layout);
         fresh.recover(&self.log, Timestamp::MIN);
-        let (fresh, run) = (fresh.brain(), self.pipeline.brain());
-        let shown = |brain: &Brain| {
-            let incidents = brain.view().incidents_by_urgency();
-            let alerts = brain.view().alerts_in_order();
-            format!(
-                "{incidents:?} {:?}",
-                alerts.iter().map(|it| it.id).collect::<Vec<_>>()
-            )
-        };
-        fresh.correlator().state() == run.correlator().state() && shown(fresh) == shown(run)
+        is_alike(fresh.brain(), self.pipeline.brain())
     }
 
     pub(crate) fn told(&self) -> Told {
@@ -428,6 +299,17 @@ impl<'w> Run<'w> {
     pub(crate) fn stats(&self) -> IntakeStats {
         self.pipeline.intake_stats()
     }
+}
+
+/// Whether two have come to the same.
+pub(crate) fn is_alike(one: &Brain, other: &Brain) -> bool {
+    let shown = |brain: &Brain| {
+        let incidents = brain.view().incidents_by_urgency();
+        let alerts = brain.view().alerts_in_order();
+        let alerts: Vec<_> = alerts.iter().map(|it| it.id).collect();
+        format!("{incidents:?} {alerts:?}")
+    };
+    one.correlator().state() == other.correlator().state() && shown(one) == shown(other)
 }
 
 /// Reads a world again in some other order, under the decisions of a log: what is said now.
