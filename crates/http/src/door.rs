@@ -130,3 +130,72 @@ fn is_theirs(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::HeaderMap;
+    use axum::routing::post;
+    use prometheus::Registry;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::body;
+
+    /// Somebody sends this, and then a byte of that every ten seconds: what is answered, after how many
+    /// seconds it is over, and what is counted.
+    async fn check((sent, dripped): (&str, &str), answer: &str, seconds: u64, counted: &str) {
+        let registry = Registry::new();
+        let door = Door {
+            access: Arc::new(Access::open()),
+            meter: Meter::register(&registry).unwrap(),
+            connections: Arc::new(Semaphore::new(1)),
+        };
+        let read =
+            async |headers: HeaderMap, body: Body| match body::read(&headers, body, 100).await {
+                Ok(bytes) => format!("{} bytes", bytes.len()),
+                Err(error) => format!("{error:?}"),
+            };
+        let router = Router::new().route("/", post(read));
+        let (client, server) = duplex(1_024);
+        let (mut answers, mut sends) = tokio::io::split(client);
+        let graceful = GracefulShutdown::new();
+        let began = Instant::now();
+        let drips = async {
+            sends.write_all(sent.as_bytes()).await.unwrap();
+            for byte in dripped.bytes() {
+                sleep(Duration::from_secs(10)).await;
+                if sends.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let served = async {
+            door.requests(server, router, graceful.watcher()).await;
+            began.elapsed().as_secs()
+        };
+        let mut text = String::new();
+        let (took, _) = tokio::select! {
+            both = async { tokio::join!(served, answers.read_to_string(&mut text)) } => both,
+            () = drips => unreachable!("it never ends"),
+        };
+        assert!(text.ends_with(answer), "{text}");
+        assert_eq!(took, seconds, "{sent}{dripped}");
+        let families = registry.gather();
+        let dropped = families
+            .iter()
+            .find(|it| it.name() == "foghorn_http_connections_dropped_total");
+        let reason = dropped.map_or("", |it| it.get_metric()[0].get_label()[0].value());
+        assert_eq!(reason, counted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sends_a_byte_at_a_time_is_not_waited_for() {
+        let head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\nConnection: close\r\n\r\n";
+        check(("", head), "", 60, "head_timeout").await;
+        check((&head[..40], &head[40..]), "", 60, "head_timeout").await;
+        check((head, "never so many bytes"), "TooSlow", 30, "").await;
+    }
+}
