@@ -75,6 +75,8 @@ pub struct Brain {
     behind: BTreeMap<Partition, Timestamp>,
     /// Ticks that partitions are left behind at: (after, until].
     blind: BTreeMap<Partition, Vec<(Timestamp, Timestamp)>>,
+    /// Partitions that were left behind since somebody asked.
+    left_behind: BTreeSet<Partition>,
     /// Arrivals below these positions are in the log already.
     logged: BTreeMap<Partition, Offset>,
     /// The positions and watermarks that the log was last told of.
@@ -108,6 +110,7 @@ impl Brain {
             left: Vec::new(),
             behind: BTreeMap::new(),
             blind: BTreeMap::new(),
+            left_behind: BTreeSet::new(),
             logged: BTreeMap::new(),
             read: BTreeMap::new(),
             ticks_at_once: 64,
@@ -205,6 +208,7 @@ impl Brain {
                 .get(&partition)
                 .copied()
                 .unwrap_or(Timestamp::MIN);
+            self.left_behind.insert(partition);
             self.blind
                 .entry(partition)
                 .or_default()
@@ -588,15 +592,16 @@ impl Brain {
         entries
     }
 
-    /// Partitions that the ticks to come are closed without, though they may have data. Not while ticks are
-    /// closed again that the log holds: of those it was said then.
-    pub fn blind(&self) -> impl Iterator<Item = Partition> {
+    /// Partitions that ticks were closed without, though they may have data, since this was last asked, or
+    /// are to be. Not while ticks are closed again that the log holds: of those it was said then.
+    pub fn take_blind(&mut self) -> BTreeSet<Partition> {
+        let mut blind = std::mem::take(&mut self.left_behind);
         let mut groups = 0..self.core.catalog().rules.groups.len();
-        let again = groups.any(|group| self.core.is_replayed(group));
-        self.blind
-            .iter()
-            .filter(move |(_, spans)| !again && !spans.is_empty())
-            .map(|(partition, _)| *partition)
+        if !groups.any(|group| self.core.is_replayed(group)) {
+            let spans = self.blind.iter().filter(|(_, spans)| !spans.is_empty());
+            blind.extend(spans.map(|(partition, _)| *partition));
+        }
+        blind
     }
 
     /// Answers a question: see [`Core::query`].

@@ -95,6 +95,17 @@ impl RdAdmin {
         }
     }
 
+    /// As [`Self::layout`], of a topic that somebody has just created: not every broker knows of it yet.
+    fn layout_soon(&self, topic: &str) -> Result<Vec<(i32, usize)>, KafkaError> {
+        for _ in 1..SILENCE_SLICES {
+            match self.layout(topic) {
+                Err(KafkaError::UnknownTopic { .. }) => std::thread::sleep(SLICE),
+                other => return other,
+            }
+        }
+        self.layout(topic)
+    }
+
     /// Partition numbers of a topic, each with its number of replicas.
     pub(crate) fn layout(&self, topic: &str) -> Result<Vec<(i32, usize)>, KafkaError> {
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER);
@@ -139,7 +150,7 @@ impl Admin for RdAdmin {
     }
 
     fn differences(&self, spec: &TopicSpec) -> Result<Vec<String>, KafkaError> {
-        let layout = self.layout(&spec.name)?;
+        let layout = self.layout_soon(&spec.name)?;
         let mut found = Vec::new();
         if layout.len() != spec.partitions as usize {
             found.push(format!(

@@ -595,7 +595,8 @@ impl BrainLoop {
         read.max().unwrap_or(0).max(evaluated)
     }
 
-    fn signs(&self, now: Timestamp) -> Signs {
+    fn signs(&mut self, now: Timestamp) -> Signs {
+        let blind = self.brain.take_blind();
         let workers = self.hub.lock_all();
         let directory = lock(&self.hub.directory);
         let name = |partition: Partition| {
@@ -604,7 +605,7 @@ impl BrainLoop {
         };
         let mut signs = Signs {
             failures: self.brain.core().stats().failures,
-            blind: self.brain.blind().map(name).collect(),
+            blind: blind.into_iter().map(name).collect(),
             snapshots_failed: self.cuts.writing.last().failed,
             gaps: if now < self.gaps_until {
                 self.gaps.clone()
