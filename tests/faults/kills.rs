@@ -123,3 +123,47 @@ fn several_that_are_killed_and_stopped_in_turn_lose_nothing_and_say_nothing_twic
         ),
     );
 }
+
+#[test]
+fn a_lease_that_changes_hands_every_few_seconds_costs_nothing() {
+    let broker = Broker::start();
+    if broker.kind() == Kind::Mock {
+        return not_proven("mock brokers have no topics to share: no lease changed hands");
+    }
+    let (changes, seed) = if is_long() { (60, 5) } else { (6, 6) };
+    let mut rng = Rng::new(seed);
+    let shop = Shop {
+        session_ms: 2_000,
+        ..Shop::open(broker)
+    };
+    let mut homes = [shop.instance("a", true), shop.instance("b", true)];
+    homes[0].start();
+    homes[1].spawn();
+    let load = shop.load(seed);
+    let (mut active, mut took) = (0, Vec::new());
+    let mut before = goes_on(&homes[0], "");
+    for _ in 0..changes {
+        let other = 1 - active;
+        until("the other one stands by", 60, || {
+            homes[other].has_said("standing by: another").then_some(())
+        });
+        rest(&mut rng, 500, 3_000);
+        let at = wall();
+        homes[active].stop();
+        before = goes_on(&homes[other], &before);
+        took.push(wall() - at);
+        homes[active].spawn();
+        active = other;
+    }
+    let outcome = load.finish(&shop.broker, &shop.incidents);
+    homes.iter_mut().for_each(Home::stop);
+    let (median, most) = median_and_most(took);
+    report(
+        "the lease changes hands every few seconds",
+        &format!(
+            "{changes} times by SIGTERM, {outcome}; the other one evaluates after {median} ms (median), {most} \
+             ms (most), of a session of {} ms",
+            shop.session_ms
+        ),
+    );
+}

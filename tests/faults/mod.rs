@@ -8,9 +8,11 @@
 //! FOGHORN_FAULTS=long cargo test -p foghorn --test e2e faults -- --nocapture --test-threads 1
 //! ```
 
+mod clocks;
 mod disk;
 mod kills;
 mod load;
+mod network;
 mod outages;
 mod points;
 mod sinks;
@@ -68,20 +70,25 @@ fn median_and_most(mut times: Vec<i64>) -> (i64, i64) {
 /// Topics of a load and what is said of it, and instances that work on them.
 struct Shop {
     broker: Broker,
+    /// Where instances connect.
+    brokers: String,
     metrics: String,
     incidents: String,
+    session_ms: i64,
 }
 
-/// The group gives a silent member up after so long.
+/// The group gives a silent member up after so long, unless it is said otherwise.
 const SESSION_MS: i64 = 6_000;
 
 impl Shop {
     fn open(broker: Broker) -> Self {
         let (metrics, incidents) = (broker.topic("metrics", 2), broker.topic("incidents", 1));
         Self {
+            brokers: broker.bootstrap().to_owned(),
             broker,
             metrics,
             incidents,
+            session_ms: SESSION_MS,
         }
     }
 
@@ -101,8 +108,8 @@ impl Shop {
 
     /// With these sinks more.
     fn instance_with(&self, name: &str, is_one_of_several: bool, sinks: &str) -> Home {
-        let (brokers, metrics) = (self.broker.bootstrap(), &self.metrics);
-        let incidents = &self.incidents;
+        let (brokers, metrics) = (&self.brokers, &self.metrics);
+        let (incidents, session_ms) = (&self.incidents, self.session_ms);
         let failover = if is_one_of_several {
             format!("failover: {{topics: '{metrics}'}}")
         } else {
@@ -114,7 +121,7 @@ kafka:
   brokers: '{brokers}'
   group: '{metrics}'
   instance: {name}
-  properties: {{session.timeout.ms: '{SESSION_MS}', heartbeat.interval.ms: '1000'}}
+  properties: {{session.timeout.ms: '{session_ms}', heartbeat.interval.ms: '500'}}
 {failover}
 sources:
   - {{name: metrics, topics: ['{metrics}'], format: otlp_metrics_proto, allowed_lateness: 500ms}}

@@ -6,6 +6,7 @@
 //! `FOGHORN_REQUIRE_KAFKA=1` forbids that.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,16 +37,19 @@ struct Inner {
 }
 
 enum Source {
-    Real(Mutex<Tied>),
+    /// One broker, or several.
+    Real(Vec<Mutex<Tied>>),
     Mock(MockBrokers),
     External,
 }
 
 /// Where a broker answers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Answered {
     bootstrap: String,
     secure: Option<String>,
+    /// Where what a proxy passes on is taken.
+    via: Option<String>,
 }
 
 /// The script that holds a broker, and the pipe whose end ends both.
@@ -79,7 +83,56 @@ impl Broker {
     /// # Panics
     /// If `FOGHORN_REQUIRE_KAFKA=1` and there is none.
     pub fn dedicated() -> Result<Self, String> {
-        Self::started(Tied::start(None))
+        Self::started(Tied::start(&[]))
+    }
+
+    /// Several real brokers of one's own, each with a replica of everything; as [`Self::dedicated`].
+    ///
+    /// # Errors
+    /// Why there are none.
+    ///
+    /// # Panics
+    /// If `FOGHORN_REQUIRE_KAFKA=1` and there are none.
+    pub fn several(count: usize) -> Result<Self, String> {
+        let quorum: Vec<_> = (1..=count)
+            .map(|node| format!("{node}@127.0.0.1:{}", free_port()))
+            .collect();
+        let (quorum, id) = (quorum.join(","), format!("k{:020}A", std::process::id()));
+        let start = |node: usize| {
+            let node = node.to_string();
+            Tied::start(&["--node", &node, "--quorum", &quorum, "--cluster", &id])
+        };
+        // None of them answers before most of them do.
+        let started: Result<Vec<_>, _> = std::thread::scope(|scope| {
+            let all: Vec<_> = (1..=count)
+                .map(|node| scope.spawn(move || start(node)))
+                .collect();
+            let joined = all.into_iter();
+            joined
+                .map(|one| one.join().expect("a start does not panic"))
+                .collect()
+        });
+        let (tied, answered): (Vec<_>, Vec<_>) = required(started)?.into_iter().unzip();
+        let bootstrap: Vec<_> = answered.into_iter().map(|it| it.bootstrap).collect();
+        let tied = tied.into_iter().map(Mutex::new).collect();
+        Ok(Self::of(bootstrap.join(","), Source::Real(tied)))
+    }
+
+    /// A real broker of one's own with a second place to connect to, which it says is at `port` of the
+    /// loopback interface: a proxy there passes on what comes. [`Self::bootstrap`] goes past it. Also
+    /// where that second place really is.
+    ///
+    /// # Errors
+    /// Why there is none.
+    ///
+    /// # Panics
+    /// If `FOGHORN_REQUIRE_KAFKA=1` and there is none.
+    pub fn behind(port: u16) -> Result<(Self, SocketAddr), String> {
+        let (tied, answered) = required(Tied::start(&["--via", &port.to_string()]))?;
+        let via = answered.via.and_then(|via| via.parse().ok());
+        let via = via.ok_or("the script does not say where it takes what is passed on")?;
+        let tied = vec![Mutex::new(tied)];
+        Ok((Self::of(answered.bootstrap, Source::Real(tied)), via))
     }
 
     /// As [`Self::dedicated`], with a second listener for those who log in over TLS: see
@@ -91,22 +144,16 @@ impl Broker {
     /// # Panics
     /// If `FOGHORN_REQUIRE_KAFKA=1` and there is none.
     pub fn secured(folder: &Path) -> Result<Self, String> {
-        Self::started(Tied::start(Some(folder)))
+        let folder = folder.to_string_lossy();
+        Self::started(Tied::start(&["--secure", &folder]))
     }
 
     fn started(started: Result<(Tied, Answered), String>) -> Result<Self, String> {
-        if let Err(reason) = &started {
-            let required = setting("FOGHORN_REQUIRE_KAFKA").is_some_and(|v| v != "0");
-            assert!(
-                !required,
-                "FOGHORN_REQUIRE_KAFKA: there is no real Kafka: {reason}"
-            );
-        }
-        let (tied, answered) = started?;
+        let (tied, answered) = required(started)?;
         Ok(Self(Arc::new(Inner {
             bootstrap: answered.bootstrap,
             secure: answered.secure,
-            source: Source::Real(Mutex::new(tied)),
+            source: Source::Real(vec![Mutex::new(tied)]),
         })))
     }
 
@@ -176,22 +223,16 @@ impl Broker {
     /// # Panics
     /// If it is not a real broker of our own, or does not come back.
     pub fn restart(&self) {
-        let came_back = self.tied().tell_and_await("restart");
-        assert_eq!(
-            came_back.map(|it| it.bootstrap).as_deref(),
-            Ok(self.bootstrap()),
-            "the broker comes back as it was"
-        );
+        self.kill();
+        self.revive();
     }
 
-    /// Kills a dedicated broker (-9); [`Self::revive`] brings it back.
+    /// Kills a dedicated broker, or all of several (-9); [`Self::revive`] brings it back.
     ///
     /// # Panics
     /// If it is not a real broker of our own.
     pub fn kill(&self) {
-        self.tied()
-            .tell("kill")
-            .expect("the broker's script takes commands");
+        (0..self.nodes().len()).for_each(|node| self.kill_one(node));
     }
 
     /// Starts a killed broker again.
@@ -199,21 +240,44 @@ impl Broker {
     /// # Panics
     /// If it does not come back.
     pub fn revive(&self) {
-        let came_back = self.tied().tell_and_await("start");
-        assert_eq!(
-            came_back.map(|it| it.bootstrap).as_deref(),
-            Ok(self.bootstrap()),
-            "the broker comes back as it was"
+        (0..self.nodes().len()).for_each(|node| self.revive_one(node));
+    }
+
+    /// Kills one of several brokers (-9), counted from 0.
+    ///
+    /// # Panics
+    /// If it is not a real broker of our own.
+    pub fn kill_one(&self, node: usize) {
+        self.tied(node)
+            .tell("kill")
+            .expect("the broker's script takes commands");
+    }
+
+    /// Starts one of several brokers again.
+    ///
+    /// # Panics
+    /// If it does not come back.
+    pub fn revive_one(&self, node: usize) {
+        let came_back = self.tied(node).tell_and_await("start");
+        let is_known = |at: &str| self.bootstrap().split(',').any(|known| known == at);
+        assert!(
+            came_back.as_ref().is_ok_and(|it| is_known(&it.bootstrap)),
+            "the broker comes back as it was: {came_back:?}"
         );
     }
 
-    fn tied(&self) -> MutexGuard<'_, Tied> {
-        let Source::Real(tied) = &self.0.source else {
+    fn nodes(&self) -> &[Mutex<Tied>] {
+        let Source::Real(nodes) = &self.0.source else {
             panic!(
                 "only a real broker of our own is killed, not {:?}",
                 self.kind()
             );
         };
+        nodes
+    }
+
+    fn tied(&self, node: usize) -> MutexGuard<'_, Tied> {
+        let tied = &self.nodes()[node];
         tied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -238,13 +302,10 @@ impl Broker {
 }
 
 impl Tied {
-    fn start(secure: Option<&Path>) -> Result<(Self, Answered), String> {
-        let mut command = Command::new(UP);
-        command.arg("--tied");
-        if let Some(folder) = secure {
-            command.arg("--secure").arg(folder);
-        }
-        let mut script = command
+    fn start(more: &[&str]) -> Result<(Self, Answered), String> {
+        let mut script = Command::new(UP)
+            .arg("--tied")
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -263,23 +324,20 @@ impl Tied {
     /// Reads until the script says that the broker answers, and where.
     fn await_ready(&mut self) -> Result<Answered, String> {
         let mut line = String::new();
-        let mut secure = None;
+        let mut answered = Answered::default();
         loop {
             line.clear();
             match self.answers.read_line(&mut line) {
                 Ok(0) => return Err(format!("{UP} gave up (its reasons are above)")),
-                Ok(_) => {
-                    let line = line.trim_end();
-                    if let Some(address) = line.strip_prefix("SECURE=") {
-                        secure = Some(address.to_owned());
+                Ok(_) => match line.trim_end().split_once('=') {
+                    Some(("SECURE", address)) => answered.secure = Some(address.to_owned()),
+                    Some(("VIA", address)) => answered.via = Some(address.to_owned()),
+                    Some(("BOOTSTRAP", address)) => {
+                        address.clone_into(&mut answered.bootstrap);
+                        return Ok(answered);
                     }
-                    if let Some(bootstrap) = line.strip_prefix("BOOTSTRAP=") {
-                        return Ok(Answered {
-                            bootstrap: bootstrap.to_owned(),
-                            secure,
-                        });
-                    }
-                }
+                    _ => {}
+                },
                 Err(e) => return Err(e.to_string()),
             }
         }
@@ -302,6 +360,31 @@ impl Drop for Tied {
         drop(self.commands.take());
         // Whether the script was well at its end is of no use to anybody now.
         let _ = self.script.wait();
+    }
+}
+
+/// Where there has to be a real one, that there is none is a failure.
+fn required<T>(started: Result<T, String>) -> Result<T, String> {
+    if let Err(reason) = &started {
+        let required = setting("FOGHORN_REQUIRE_KAFKA").is_some_and(|v| v != "0");
+        assert!(
+            !required,
+            "FOGHORN_REQUIRE_KAFKA: there is no real Kafka: {reason}"
+        );
+    }
+    started
+}
+
+/// A port that nobody listens on, below those that the kernel hands out by itself.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + (std::process::id() * 7 + next) % 12_000;
+        let port = u16::try_from(port).expect("a port is below 65536");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

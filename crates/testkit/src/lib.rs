@@ -2,5 +2,6 @@
 
 pub mod broker;
 pub mod passing;
+pub mod proxy;
 pub mod rng;
 pub mod scenario;
