@@ -20,7 +20,7 @@ use crate::check::ticks;
 use crate::cluster::Cluster;
 use crate::dataset::{Dataset, T0_MS};
 use crate::live::Setup;
-use crate::loaded::{Loaded, once_and_in_order};
+use crate::loaded::{Kept, Loaded, once_and_in_order};
 use crate::loads::Load;
 use crate::measure::{median, say, spread};
 use crate::rules::Kind;
@@ -93,8 +93,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (mut whole, mut rest, mut walls) = (Vec::new(), Vec::new(), Vec::new());
     let mut reading = Vec::new();
     for number in 0..args.runs {
-        let fixed = tiny.run(Kind::Alert, args.rules, args.workers)?;
-        let uninterrupted = full.run(Kind::Alert, args.rules, args.workers)?;
+        let fixed = tiny.run(Kind::Alert, args.rules, args.workers, Kept::Log)?;
+        let uninterrupted = full.run(Kind::Alert, args.rules, args.workers, Kept::Log)?;
         full.check(args.rules, &uninterrupted)?;
         let extra = (full.data.samples() - tiny.data.samples()) as f64 / 1e6;
         whole.push((uninterrupted.cpu_s - fixed.cpu_s) / extra);

@@ -46,6 +46,20 @@ pub(crate) struct Run {
     last: Timestamp,
 }
 
+/// What a run keeps against a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kept {
+    /// State is in memory only, and there are no snapshots.
+    Nothing,
+    /// The signal log, synced before every effect, and the outbox.
+    Log,
+    /// That, and a snapshot every two seconds, where 5 minutes are the default.
+    Snapshots,
+}
+
+/// See [`Kept::Snapshots`].
+const SNAPSHOT_EVERY_MS: i64 = 2_000;
+
 impl<'a> Loaded<'a> {
     /// Writes a data set to a topic of its own.
     pub(crate) fn fill(
@@ -71,8 +85,17 @@ impl<'a> Loaded<'a> {
     }
 
     /// Reads the topic from its beginning until the last tick is closed and all samples are read.
-    pub(crate) fn run(&self, kind: Kind, rules: usize, workers: usize) -> Result<Run, Failure> {
-        let dir = tempfile::tempdir()?;
+    pub(crate) fn run(
+        &self,
+        kind: Kind,
+        rules: usize,
+        workers: usize,
+        kept: Kept,
+    ) -> Result<Run, Failure> {
+        let dir = match kept {
+            Kept::Nothing => tempfile::tempdir_in("/dev/shm")?,
+            Kept::Log | Kept::Snapshots => tempfile::tempdir()?,
+        };
         let output = self.cluster.topic("results", OUTPUTS)?;
         let (cpu, wall) = (cpu_seconds(), Instant::now());
         let setup = Setup {
@@ -85,7 +108,7 @@ impl<'a> Loaded<'a> {
             // The data is years old: idle partitions would let ticks follow wall time until today.
             idle_timeout_ms: 3_600_000,
             state_dir: dir.path(),
-            snapshot_interval_ms: None,
+            snapshot_interval_ms: (kept == Kept::Snapshots).then_some(SNAPSHOT_EVERY_MS),
             output: None,
             recorded: (kind == Kind::Record).then_some(&*output),
         };

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::Failure;
 use crate::cluster::Cluster;
 use crate::dataset::Dataset;
-use crate::loaded::Loaded;
+use crate::loaded::{Kept, Loaded};
 use crate::loads::Load;
 use crate::measure::{median, say, spread};
 use crate::peers::{Peer, Peers};
@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Worker threads of the runtime, each measured by itself.
     #[arg(long, value_delimiter = ',', default_value = "1")]
     workers: Vec<usize>,
+    /// What is kept against a crash, each measured by itself.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "log")]
+    keep: Vec<Kept>,
     /// Runs of each kind.
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -135,7 +138,9 @@ impl<'a> Bench<'a> {
         for rules in &self.args.rules {
             for kind in &self.args.kinds {
                 for workers in &self.args.workers {
-                    table.add(self.foghorn(*kind, *rules, *workers, bare)?);
+                    for row in self.foghorn(*kind, *rules, *workers, bare)? {
+                        table.add(row);
+                    }
                 }
             }
         }
@@ -177,42 +182,57 @@ impl<'a> Bench<'a> {
         Ok(median(&costs))
     }
 
-    fn foghorn(&self, kind: Kind, rules: usize, workers: usize, bare: f64) -> Result<Row, Failure> {
-        let (mut costs, mut walls) = (Vec::new(), Vec::new());
-        let mut last = None;
+    /// In turns, so that all that is kept meets the same machine.
+    fn foghorn(
+        &self,
+        kind: Kind,
+        rules: usize,
+        workers: usize,
+        bare: f64,
+    ) -> Result<Vec<Row>, Failure> {
+        let keep = &self.args.keep;
+        let (mut costs, mut walls) = (vec![Vec::new(); keep.len()], vec![Vec::new(); keep.len()]);
+        let mut last = Vec::new();
         for _ in 0..self.args.runs {
-            let fixed = self.tiny.run(kind, rules, workers)?;
-            let whole = self.full.run(kind, rules, workers)?;
-            self.full.check(rules, &whole)?;
-            costs.push((whole.cpu_s - fixed.cpu_s) / self.millions());
-            walls.push(whole.wall_s);
-            last = Some(whole);
+            last.clear();
+            for (n, kept) in keep.iter().enumerate() {
+                let fixed = self.tiny.run(kind, rules, workers, *kept)?;
+                let whole = self.full.run(kind, rules, workers, *kept)?;
+                self.full.check(rules, &whole)?;
+                costs[n].push((whole.cpu_s - fixed.cpu_s) / self.millions());
+                walls[n].push(whole.wall_s);
+                last.push(whole);
+            }
         }
-        let last = last.ok_or("no runs")?;
-        let (cost, resident_mb) = (median(&costs), last.resident >> 20);
-        say(&format!(
-            "foghorn load={} rules={rules} kind={} workers={workers} cpu_s_per_million={} samples_per_cpu_s={:.0} of_bare={:.2} wall_s={} resident_mb={resident_mb} ticks={} results={} checked=equal",
-            self.load.name(),
-            kind.name(),
-            spread(&costs, 3),
-            1e6 / cost,
-            bare / cost,
-            spread(&walls, 2),
-            last.ticks,
-            last.results,
-        ));
-        Ok(Row {
-            who: format!(
-                "Foghorn, {workers} worker{}, {} rules",
-                if workers == 1 { "" } else { "s" },
-                kind.name()
-            ),
-            cost,
-            of_bare: Some(bare / cost),
-            resident_mb: Some(resident_mb),
-            results: format!("{}, equal", last.results),
-            ..self.row(rules)
-        })
+        let mut rows = Vec::new();
+        for (n, last) in last.iter().enumerate() {
+            let (cost, resident_mb) = (median(&costs[n]), last.resident >> 20);
+            say(&format!(
+                "foghorn load={} rules={rules} kind={} workers={workers} keep={:?} cpu_s_per_million={} samples_per_cpu_s={:.0} of_bare={:.2} wall_s={} resident_mb={resident_mb} ticks={} results={} checked=equal",
+                self.load.name(),
+                kind.name(),
+                keep[n],
+                spread(&costs[n], 3),
+                1e6 / cost,
+                bare / cost,
+                spread(&walls[n], 2),
+                last.ticks,
+                last.results,
+            ));
+            rows.push(Row {
+                who: format!(
+                    "Foghorn, {workers} worker{}, {} rules",
+                    if workers == 1 { "" } else { "s" },
+                    kind.name()
+                ),
+                cost,
+                of_bare: Some(bare / cost),
+                resident_mb: Some(resident_mb),
+                results: format!("{}, equal", last.results),
+                ..self.row(rules)
+            });
+        }
+        Ok(rows)
     }
 
     fn peers(&self, table: &mut Table) -> Result<(), Failure> {
