@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foghorn_correlate::{Config, Correlator, Topology, TopologyFile};
 use foghorn_engine::RuleFile;
 use foghorn_engine::core::Core;
+use foghorn_eval::shard::Shard;
 use foghorn_ingest::{Raw, SourceConfig};
 use foghorn_model::{Offset, Partition, Timestamp};
 use foghorn_runtime::snapshot::{Head, Restore};
@@ -217,11 +218,11 @@ fn file_and_back(
     });
     let path = store.newest_first()?.remove(0);
     let catalog = catalog(rules)?;
-    let (restored, reading) = timed(|| -> Result<usize, Failure> {
+    let (restored, reading) = timed(|| -> Result<(usize, Vec<Shard>), Failure> {
         let mut begun = None;
         Snapshots::read(&path, &mut |kind, part| {
             let taken = match (kind, &mut begun) {
-                (PartKind::Series, Some(restore)) => Restore::take(restore, &part),
+                (PartKind::Series, Some(restore)) => Restore::take(restore, part),
                 _ => Head::unpack(&part).and_then(|head| {
                     let core = Core::new(Arc::clone(&catalog), Vec::new());
                     begun = Some(Restore::begin(&head, core, 1)?);
@@ -230,11 +231,10 @@ fn file_and_back(
             };
             taken.map_err(|error| error.to_string())
         })?;
-        let (_, shards, series) = begun.ok_or("no head")?.finish();
-        drop(shards);
-        Ok(series)
+        let (_, shards, series) = begun.ok_or("no head")?.finish()?;
+        Ok((series, shards))
     });
-    let series = restored? as u64;
+    let series = restored?.0 as u64;
     if series != args.series {
         return Err(format!("{series} series came back of {}", args.series).into());
     }

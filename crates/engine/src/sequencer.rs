@@ -38,9 +38,11 @@ pub struct PartitionState {
     pub at_end: bool,
     /// Whether fetches succeed.
     pub reachable: bool,
-    /// Whether a record of it with a time has been read since it joined.
-    pub shown: bool,
-    /// Wall time of its last record, of its joining, or of its first failing fetch.
+    /// The watermark that its records have made since it joined, pins aside; `None` where none had a time
+    /// that is believed.
+    pub own: Option<Timestamp>,
+    /// Wall time of its last record (while it has shown no time: of its joining), or of its first failing
+    /// fetch.
     pub quiet_since: Timestamp,
     /// Its source's allowed lateness, in milliseconds.
     pub allowed_lateness_ms: i64,
@@ -136,11 +138,12 @@ fn skip(
         return Some(Skip::Idle);
     }
     // One that has shown no event time yet trails nobody: it may be new, or have nothing to say, which
-    // shows soon. What it was pinned to before says nothing about it.
-    let trails = state.shown
-        && state.reachable
+    // shows soon. What it was pinned to says nothing about it: it would hold back each tick anew.
+    let trails = state.reachable
         && state.at_end
-        && state.progress.watermark + patience.max_stall_ms < foremost;
+        && state
+            .own
+            .is_some_and(|own| own + patience.max_stall_ms < foremost);
     let gone = !state.reachable && quiet_ms >= patience.max_stall_ms;
     (trails || gone).then_some(Skip::Blind)
 }
@@ -162,7 +165,7 @@ mod tests {
             },
             at_end: true,
             reachable: true,
-            shown: true,
+            own: Some(Timestamp(watermark)),
             quiet_since: Timestamp(0),
             allowed_lateness_ms: 4,
             logged_offset: 0,
@@ -230,8 +233,14 @@ mod tests {
             ..state(69)
         };
         check(&[busy, trailing], 109, false, "0.0/1 Blind");
+        // It is left behind still, though the last tick was pinned for it.
+        let pinned = PartitionState {
+            own: Some(Timestamp(69)),
+            ..state(99)
+        };
+        check(&[busy, pinned], 100, false, "0.0/1 Blind");
         let silent = PartitionState {
-            shown: false,
+            own: None,
             ..trailing
         };
         check(&[busy, silent], 109, false, "wait 0.0/1");

@@ -190,6 +190,12 @@ impl PartitionClock {
         self.pinned = self.pinned.max(tick);
     }
 
+    /// The watermark that its own records have made; `None` where none had a time that counted.
+    pub fn own(&self) -> Option<Timestamp> {
+        let shown = self.high > Timestamp::MIN;
+        shown.then(|| self.high - self.rules.allowed_lateness_ms)
+    }
+
     /// Highest event time that counted.
     pub fn high(&self) -> Timestamp {
         self.high

@@ -378,7 +378,10 @@ impl BrainLoop {
                     progress,
                     at_end: facts.at_end,
                     reachable: facts.reachable,
-                    shown: facts.first.is_some(),
+                    own: worker
+                        .intake
+                        .clock(*partition)
+                        .and_then(PartitionClock::own),
                     quiet_since: facts.quiet_since,
                     allowed_lateness_ms: self.hub.rules[partition.source as usize]
                         .allowed_lateness_ms,

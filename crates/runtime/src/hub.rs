@@ -123,11 +123,13 @@ impl WorkerState {
             return;
         };
         (facts.at_end, facts.reachable) = (false, true);
-        facts.quiet_since = facts.quiet_since.max(now);
         if facts.first.is_none() {
             let clock = self.intake.clock(partition);
-            let watermark = clock.map(PartitionClock::watermark);
-            facts.first = watermark.filter(|watermark| *watermark > Timestamp::MIN);
+            facts.first = clock.and_then(PartitionClock::own);
+        }
+        // One that says much, and nothing with a time that is believed, is waited for no longer.
+        if facts.first.is_some() {
+            facts.quiet_since = facts.quiet_since.max(now);
         }
         // Until a record with a time has come, each is looked at.
         self.fresh = facts.first.map(|_| partition);

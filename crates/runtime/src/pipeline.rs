@@ -155,9 +155,9 @@ impl Pipeline {
         let core = Core::new(Arc::clone(&self.catalog), external);
         let mut restore = Restore::begin(head, core, self.shards.len())?;
         for block in blocks {
-            restore.take(&block)?;
+            restore.take(block)?;
         }
-        let (core, shards, _) = restore.finish();
+        let (core, shards, _) = restore.finish()?;
         self.brain.take_core(core);
         self.shards = shards;
         for state in &head.dedup {
@@ -246,7 +246,7 @@ impl Pipeline {
             progress,
             at_end: false,
             reachable: true,
-            shown: false,
+            own: None,
             quiet_since: wall,
             allowed_lateness_ms: rules.allowed_lateness_ms,
             logged_offset: logged,
@@ -270,13 +270,19 @@ impl Pipeline {
             first_read,
             &mut self.intakes[at],
         );
-        if let (Some(state), Some(now)) = (self.sources.partitions.get_mut(&raw.partition), now) {
-            (state.quiet_since, state.at_end) = (now, false);
-        }
         let clock = self.intakes[at].clock(raw.partition);
-        let has_time = clock.is_some_and(|clock| clock.high() > Timestamp::MIN);
+        let own = clock.and_then(PartitionClock::own);
         if let Some(state) = self.sources.partitions.get_mut(&raw.partition) {
-            state.shown |= has_time;
+            state.own = own;
+            if let Some(now) = now {
+                state.at_end = false;
+                // One that says much, and nothing with a time that is believed, is waited for no longer.
+                state.quiet_since = if own.is_some() {
+                    now
+                } else {
+                    state.quiet_since
+                };
+            }
         }
         result
     }

@@ -5,13 +5,16 @@
 //! and series are good for those rules, sources and scopes under which they were made, and only while
 //! the log says nothing after the cut that contradicts them. Without them the sources are read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::JoinHandle;
 
 use foghorn_engine::core::{Core, CoreSnapshot, RestoreError};
 use foghorn_engine::{Entry, History, RuleFile};
 use foghorn_eval::clock::ClockState;
-use foghorn_eval::shard::{AdoptError, Block, Ranks, Shard, ShardState, unpack};
+use foghorn_eval::scope::World;
+use foghorn_eval::shard::{AdoptError, Block, Image, Ranks, Shard, ShardState, unpack};
 use foghorn_ingest::{DedupState, SourceConfig};
 use foghorn_model::{Offset, Partition};
 use serde::{Deserialize, Serialize};
@@ -81,6 +84,9 @@ pub enum SnapshotError {
     /// A series.
     #[error(transparent)]
     Series(#[from] AdoptError),
+    /// The system has no thread left.
+    #[error("no thread could be started: {0}")]
+    Thread(std::io::Error),
 }
 
 impl SnapshotError {
@@ -97,7 +103,7 @@ impl SnapshotError {
 #[derive(Debug, Serialize, Deserialize)]
 struct BlockHead {
     shard: usize,
-    world: Option<foghorn_eval::scope::World>,
+    world: Option<World>,
 }
 
 /// What a snapshot must know of its sources: their names and what they say of scopes.
@@ -202,20 +208,71 @@ pub fn pack_block(shard: usize, block: &Block) -> Vec<u8> {
     bytes
 }
 
-/// Builds what goes on from a snapshot: feed it blocks, then take the shards.
+/// Builds what goes on from a snapshot: feed it blocks, then take the shards. Some threads unpack series,
+/// block by block in turns, and one takes them in, in their order, while whoever feeds it reads on.
 pub struct Restore {
     core: Core,
+    /// Where the next block goes, and the ones after it.
+    unpackers: VecDeque<SyncSender<Vec<u8>>>,
+    unpacking: Vec<JoinHandle<()>>,
+    adopting: Option<JoinHandle<Result<Adopting, SnapshotError>>>,
+}
+
+/// Threads that unpack: that takes twice as long as taking in.
+const UNPACKERS: usize = 2;
+
+/// Series of one shard of the snapshot, in one world.
+struct Unpacked {
+    of: (usize, Option<World>),
+    series: Vec<Image>,
+}
+
+/// Blocks that wait before each of the two.
+const AHEAD: usize = 4;
+
+impl Unpacked {
+    /// From a block that [`pack_block`] made.
+    fn of(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let torn = || SnapshotError::Missing("whole block of series");
+        let (len, rest) = bytes.split_first_chunk().ok_or_else(torn)?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let (head, series) = rest.split_at_checked(len).ok_or_else(torn)?;
+        let BlockHead { shard, world } = rmp_serde::from_slice(head)?;
+        let series = unpack(series).collect::<Result<_, _>>()?;
+        Ok(Self {
+            of: (shard, world),
+            series,
+        })
+    }
+}
+
+/// The part of a [`Restore`] that takes series in.
+struct Adopting {
     shards: Vec<Shard>,
     /// Per shard of the snapshot and world: the ranks of its partitions in each new shard.
-    ranks: BTreeMap<(usize, Option<foghorn_eval::scope::World>), Vec<Ranks>>,
+    ranks: BTreeMap<(usize, Option<World>), Vec<Ranks>>,
     series: usize,
+}
+
+impl Adopting {
+    fn take(&mut self, unpacked: Unpacked) -> Result<(), SnapshotError> {
+        let ranks = self.ranks.get(&unpacked.of);
+        let ranks = ranks.ok_or(SnapshotError::Missing("such shard"))?;
+        let world = unpacked.of.1.as_ref();
+        for image in unpacked.series {
+            let owner = (image.fingerprint().0 % self.shards.len() as u128) as usize;
+            self.shards[owner].adopt(world, image, &ranks[owner])?;
+            self.series += 1;
+        }
+        Ok(())
+    }
 }
 
 impl Restore {
     /// Begins with a head that was [checked](Head::check), and a core that has seen nothing.
     ///
     /// # Errors
-    /// The head does not fit these rules.
+    /// The head does not fit these rules, or the system has no thread left.
     pub fn begin(head: &Head, mut core: Core, shards: usize) -> Result<Self, SnapshotError> {
         core.restore(&head.core)?;
         let shards = (0..shards).map(|_| Shard::new(Arc::clone(core.catalog())));
@@ -227,40 +284,74 @@ impl Restore {
                 ranks.insert((from, state.world.clone()), ranked.collect());
             }
         }
-        Ok(Self {
-            core,
+        let mut adopting = Adopting {
             shards,
             ranks,
             series: 0,
+        };
+        let thread = || std::thread::Builder::new().name("restore".to_owned());
+        let (mut unpackers, mut unpacking) = (VecDeque::new(), Vec::new());
+        let mut ready = Vec::new();
+        for _ in 0..UNPACKERS {
+            let (blocks, given) = mpsc::sync_channel::<Vec<u8>>(AHEAD);
+            let (unpacked, next) = mpsc::sync_channel(AHEAD);
+            let unpack = move || {
+                let all = given.iter().map(|block| Unpacked::of(&block));
+                // Where nobody takes it in something was wrong before: who was to says what.
+                let _ended = all.map(|one| unpacked.send(one)).find(Result::is_err);
+            };
+            unpackers.push_back(blocks);
+            unpacking.push(thread().spawn(unpack).map_err(SnapshotError::Thread)?);
+            ready.push(next);
+        }
+        let adopt = move || {
+            for next in ready.iter().cycle() {
+                let Ok(unpacked) = next.recv() else {
+                    break;
+                };
+                adopting.take(unpacked?)?;
+            }
+            Ok(adopting)
+        };
+        Ok(Self {
+            core,
+            unpackers,
+            unpacking,
+            adopting: Some(thread().spawn(adopt).map_err(SnapshotError::Thread)?),
         })
     }
 
-    /// Takes in a block that [`pack_block`] made.
+    /// Takes in a block that [`pack_block`] made; what is wrong with it may show later only.
     ///
     /// # Errors
-    /// It is not one of this snapshot's.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
-        let torn = || SnapshotError::Missing("whole block of series");
-        let (len, rest) = bytes.split_first_chunk().ok_or_else(torn)?;
-        let len = u32::from_le_bytes(*len) as usize;
-        let (head, series) = rest.split_at_checked(len).ok_or_else(torn)?;
-        let BlockHead { shard, world } = rmp_serde::from_slice(head)?;
-        let key = (shard, world);
-        let ranks = self.ranks.get(&key);
-        let ranks = ranks.ok_or(SnapshotError::Missing("such shard"))?;
-        let world = key.1.as_ref();
-        for image in unpack(series) {
-            let image = image?;
-            let owner = (image.fingerprint().0 % self.shards.len() as u128) as usize;
-            self.shards[owner].adopt(world, image, &ranks[owner])?;
-            self.series += 1;
+    /// It, or one before it, is not one of this snapshot's.
+    pub fn take(&mut self, block: Vec<u8>) -> Result<(), SnapshotError> {
+        self.unpackers.rotate_left(1);
+        match self.unpackers.back().map(|next| next.send(block)) {
+            Some(Ok(())) => Ok(()),
+            // Nobody takes it: something was wrong before.
+            _ => self.adopted().map(drop),
         }
-        Ok(())
+    }
+
+    fn adopted(&mut self) -> Result<Adopting, SnapshotError> {
+        let gone = || SnapshotError::Missing("thread that takes it in");
+        self.unpackers.clear();
+        let adopted = self.adopting.take().ok_or_else(gone)?.join();
+        let mut unpacked = self.unpacking.drain(..).map(JoinHandle::join);
+        if unpacked.any(|ended| ended.is_err()) {
+            return Err(gone());
+        }
+        adopted.unwrap_or_else(|_| Err(gone()))
     }
 
     /// The core and the shards, and how many series they hold.
-    pub fn finish(self) -> (Core, Vec<Shard>, usize) {
-        (self.core, self.shards, self.series)
+    ///
+    /// # Errors
+    /// Some block was not one of this snapshot's.
+    pub fn finish(mut self) -> Result<(Core, Vec<Shard>, usize), SnapshotError> {
+        let Adopting { shards, series, .. } = self.adopted()?;
+        Ok((self.core, shards, series))
     }
 }
 

@@ -236,27 +236,21 @@ pub(crate) fn find(
         let began = Instant::now();
         let snapshot = path.display();
         match read(path, known, &entries) {
-            Ok(One {
-                state,
-                history,
-                begun,
-                unfit,
-            }) => {
-                if let Some(why) = unfit {
+            Ok((one, restored)) => {
+                if let Some(why) = one.unfit {
                     warn!(%snapshot, %why, "a snapshot's series do not fit and are not used: the sources are read again");
                 }
-                let restored = begun.map(|(head, restore)| {
-                    let (core, shards, series) = restore.finish();
+                let restored = restored.map(|(restored, series)| {
                     let ms = began.elapsed().as_millis();
                     info!(%snapshot, series, ms, "gone on from a snapshot");
                     fail_point!("restored", |_| std::process::abort());
-                    Restored { head, core, shards }
+                    restored
                 });
-                let later = entries.split_off((state.position - known.first) as usize);
+                let later = entries.split_off((one.state.position - known.first) as usize);
                 return Ok(Found {
-                    state: Some(state),
+                    state: Some(one.state),
                     later,
-                    history,
+                    history: one.history,
                     restored,
                 });
             }
@@ -300,7 +294,10 @@ struct One {
     unfit: Option<SnapshotError>,
 }
 
-fn read(path: &Path, known: &Known<'_>, entries: &[Entry]) -> Result<One, Refused> {
+/// Its contents, and what need not be read again, with the number of series.
+type Whole = (One, Option<(Restored, usize)>);
+
+fn read(path: &Path, known: &Known<'_>, entries: &[Entry]) -> Result<Whole, Refused> {
     let (mut one, mut refused) = (None, None);
     let read = Snapshots::read(path, &mut |kind, part| {
         let taken = match (kind, &mut one) {
@@ -308,7 +305,7 @@ fn read(path: &Path, known: &Known<'_>, entries: &[Entry]) -> Result<One, Refuse
             (_, None) => Err(SnapshotError::Missing("beginning")),
             (PartKind::Head, Some(one)) => begin(one, &part, known, entries),
             (PartKind::Series, Some(One { begun, .. })) => match begun {
-                Some((_, restore)) => restore.take(&part),
+                Some((_, restore)) => restore.take(part),
                 // Of no use.
                 None => Ok(()),
             },
@@ -323,7 +320,24 @@ fn read(path: &Path, known: &Known<'_>, entries: &[Entry]) -> Result<One, Refuse
         (_, Some(why), _) if why.is_no_damage() => Err(Refused::Unfit(why)),
         (Err(error), ..) => Err(Refused::Unreadable(error)),
         (Ok(()), _, None) => Err(Refused::Unfit(SnapshotError::Missing("beginning"))),
-        (Ok(()), _, Some(one)) => Ok(one),
+        (Ok(()), _, Some(one)) => one.finish(path),
+    }
+}
+
+impl One {
+    fn finish(mut self, path: &Path) -> Result<Whole, Refused> {
+        let Some((head, restore)) = self.begun.take() else {
+            return Ok((self, None));
+        };
+        let finished = restore.finish().map_err(|why| {
+            Refused::Unreadable(StoreError::Corrupt {
+                path: path.to_owned(),
+                at: 0,
+                why: why.to_string(),
+            })
+        });
+        let (core, shards, series) = finished?;
+        Ok((self, Some((Restored { head, core, shards }, series))))
     }
 }
 

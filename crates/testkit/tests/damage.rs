@@ -157,12 +157,14 @@ fn restore(world: &World, parts: &Parts) -> Result<usize, String> {
                 let core = Core::new(Arc::clone(&world.catalog), Vec::new());
                 *begun = Some(Restore::begin(&head, core, 2).map_err(|e| text(&e))?);
             }
-            (PartKind::Series, Some(restore)) => restore.take(part).map_err(|e| text(&e))?,
+            (PartKind::Series, Some(restore)) => {
+                restore.take(part.clone()).map_err(|e| text(&e))?;
+            }
             (PartKind::Series, None) => return Err("no head".to_owned()),
         }
     }
     if let Some(restore) = begun {
-        series = restore.finish().2;
+        series = restore.finish().map_err(|e| text(&e))?.2;
     }
     Ok(series)
 }

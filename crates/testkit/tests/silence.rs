@@ -104,6 +104,25 @@ fn ticks_go_on_when_all_telemetry_dies() {
 }
 
 #[test]
+fn a_host_whose_clock_is_a_day_ahead_holds_nothing_back() {
+    let mut world = beating(&[0], 5_000, 300_000, 4_000);
+    for at_ms in (0..300_000).step_by(2_000) {
+        let labels = Labels::from_pairs([("__name__", "beat"), ("from", "tomorrow")]);
+        let tomorrow = BEGIN + at_ms + 86_400_000;
+        let payload = RemoteWrite::new()
+            .series(&labels, &[(tomorrow, 1.0)])
+            .into_bytes();
+        world.put(Partition::new(FIRST, 1), at_ms, payload);
+    }
+    let mut run = start(&world);
+    run.settle(100_000);
+    // Partition 1 is never quiet, and never says when it is.
+    assert!(closed_ms(&run) >= 75_000, "{}", closed_ms(&run));
+    run.settle(300_000);
+    check_against_replay(&world, &run);
+}
+
+#[test]
 fn a_crash_while_idle_says_nothing_again_and_goes_on() {
     let world = beating(&[0, 1, 2], 5_000, 60_000, 4_000);
     let mut run = start(&world);
