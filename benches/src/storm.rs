@@ -11,6 +11,7 @@ use foghorn_engine::core::Core;
 use foghorn_engine::sequencer::{PartitionState, Patience};
 use foghorn_engine::{Brain, Entry, RuleFile, Sources, View};
 use foghorn_eval::catalog::Catalog;
+use foghorn_eval::shard::Progress;
 use foghorn_ingest::{SourceConfig, Span};
 use foghorn_model::{Incident, Signal, Timestamp};
 use foghorn_wire::Format;
@@ -169,11 +170,11 @@ impl<'a> Storm<'a> {
     }
 
     fn sources(&self, now: Timestamp) -> Sources {
-        let state = |progress| PartitionState {
+        let state = |progress: Progress| PartitionState {
             progress,
             at_end: true,
             reachable: true,
-            shown: true,
+            own: Some(progress.watermark),
             quiet_since: now,
             allowed_lateness_ms: LATENESS_MS,
             logged_offset: 0,

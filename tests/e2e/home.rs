@@ -231,7 +231,7 @@ impl Home {
 
     /// A signal, by its name without SIG.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.running.as_ref().unwrap().child.id().to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("kill")
             .args([&format!("-{name}"), &pid])
             .status()
@@ -241,14 +241,19 @@ impl Home {
 
     /// Bounds what the process may use from now on, as `prlimit` names it.
     pub(crate) fn limit(&self, what: &str) {
-        let pid = self.running.as_ref().unwrap().child.id().to_string();
+        let pid = self.pid().to_string();
         let set = Command::new("prlimit").args(["--pid", &pid, what]).status();
         assert!(set.unwrap().success(), "prlimit {what}");
     }
 
+    /// The process' id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.as_ref().unwrap().child.id()
+    }
+
     /// Bytes of memory that the process holds.
     pub(crate) fn resident(&self) -> u64 {
-        let pid = self.running.as_ref().unwrap().child.id();
+        let pid = self.pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());

@@ -37,7 +37,7 @@ correlate: {{reopen_window_ms: 2000, close_after_ms: 3000}}
 }
 
 /// What Foghorn said of itself.
-fn own(broker: &Broker, incidents: &str) -> BTreeSet<String> {
+pub(super) fn own(broker: &Broker, incidents: &str) -> BTreeSet<String> {
     let said = load::said_on(broker, incidents);
     let alerts = said.iter().flat_map(|it| it["alerts"].as_array().unwrap());
     let names = alerts.map(|alert| alert["name"].as_str().unwrap());

@@ -15,6 +15,7 @@ mod load;
 mod network;
 mod outages;
 mod points;
+mod pressure;
 mod sinks;
 
 use std::io::Write;

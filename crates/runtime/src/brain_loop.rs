@@ -36,6 +36,9 @@ use crate::live::{LiveError, MAX_REACH_MS};
 /// The brain looks at all workers so often at least: partitions fall idle as time passes.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Why samples are refused whose host's clock is wrong.
+const TOO_FAR_AHEAD: &str = "too_far_ahead";
+
 /// What the brain's thread is asked to do.
 pub(crate) enum Ask {
     Reload {
@@ -618,12 +621,11 @@ impl BrainLoop {
             ..Signs::default()
         };
         for worker in &workers {
-            for ((source, reason), count) in &worker.refusals {
-                let source = self
-                    .names
-                    .get(*source as usize)
-                    .cloned()
-                    .unwrap_or_default();
+            let ahead = worker.intake.far_ahead().iter();
+            let ahead = ahead.map(|(source, count)| ((*source, TOO_FAR_AHEAD), *count));
+            let refusals = worker.refusals.iter();
+            for ((source, reason), count) in refusals.map(|(of, n)| (*of, *n)).chain(ahead) {
+                let source = self.names.get(source as usize).cloned().unwrap_or_default();
                 *signs.refusals.entry((source, reason)).or_default() += count;
             }
             for (partition, facts) in &worker.facts {

@@ -13,6 +13,7 @@ mod turned;
 mod unnamed;
 mod worlds;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_model::{
@@ -66,6 +67,8 @@ pub struct Intake {
     said: Vec<Said>,
     refused: Vec<(Partition, Offset, Refusal)>,
     stats: IntakeStats,
+    /// Samples that were refused for being too far ahead of their stamp, by source.
+    far_ahead: BTreeMap<u16, u64>,
     // The record that is being read.
     offset: Offset,
     /// Position of its partition's clock; also where the next record's is looked for first.
@@ -106,6 +109,7 @@ impl Intake {
             said: Vec::new(),
             refused: Vec::new(),
             stats: IntakeStats::default(),
+            far_ahead: BTreeMap::new(),
             offset: 0,
             at: 0,
             source: 0,
@@ -277,6 +281,11 @@ impl Intake {
         self.stats
     }
 
+    /// Samples that were refused for being too far ahead of their record's stamp, by source.
+    pub fn far_ahead(&self) -> &BTreeMap<u16, u64> {
+        &self.far_ahead
+    }
+
     /// Takes new rules: what was unnamed may be named now, and streams are matched anew.
     pub fn reload(&mut self, catalog: Arc<Catalog>) {
         self.unnamed.clear();
@@ -389,7 +398,7 @@ impl Intake {
     /// Takes a time into account; `None` where it is refused.
     #[inline]
     fn see(&mut self, at: Timestamp) -> Option<Arrival> {
-        let clock = &mut self.clocks.get_mut(self.at)?.1;
+        let (partition, clock) = self.clocks.get_mut(self.at)?;
         let arrival = clock.see(at);
         match arrival {
             Arrival::OnTime => {
@@ -400,6 +409,7 @@ impl Intake {
             Arrival::Late(_) => self.stats.late += 1,
             Arrival::Refused => {
                 self.stats.refused_ahead += 1;
+                *self.far_ahead.entry(partition.source).or_default() += 1;
                 self.stamp_mattered = true;
                 return None;
             }
