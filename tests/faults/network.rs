@@ -44,7 +44,7 @@ fn leaders_that_change_cost_nothing() {
             ));
         }
     };
-    let (rounds, away_s) = if is_long() { (4, 20) } else { (1, 6) };
+    let (rounds, away_s) = if is_long() { (4, 20) } else { (1, 5) };
     let shop = Shop::open(broker);
     check("leaders change", &shop, &["a", "b"], |shop, _| {
         for _ in 0..rounds {
@@ -69,7 +69,7 @@ fn check_network(fault: &str, names: &[&str]) {
         }
         Err(why) => return not_proven(&format!("no broker of our own, so nothing was cut: {why}")),
     };
-    let (rounds, for_s) = if is_long() { (2, 60) } else { (1, 8) };
+    let (rounds, for_s) = if is_long() { (2, 60) } else { (1, 6) };
     let shop = Shop {
         brokers: proxy.address().to_string(),
         ..Shop::open(broker)

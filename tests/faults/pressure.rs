@@ -183,7 +183,7 @@ fn three_times_what_it_can_do_makes_it_late_and_nothing_else() {
     if broker.kind() == Kind::Mock {
         return not_proven("mock brokers cannot be asked for what was said: nobody was overloaded");
     }
-    let for_s = if is_long() { 600 } else { 10 };
+    let for_s = if is_long() { 600 } else { 5 };
     let mut pressed = Pressed::open(broker);
     let bulk = Bulk::start(&pressed.broker, &pressed.metrics);
     let capacity = pressed.capacity(&bulk, if is_long() { 20 } else { 4 });

@@ -85,6 +85,8 @@ fn hold<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Pager {
     taken: Arc<Mutex<Vec<Incident>>>,
     moods: Arc<Mutex<Vec<Mood>>>,
+    /// It takes nothing, whatever its mood.
+    dead: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy)]
@@ -107,6 +109,9 @@ impl Sink for Pager {
             hold(&self.taken).extend(all.map(|it| Incident::clone(it)));
         };
         let busy = DeliveryError::retryable("503");
+        if self.dead.load(Ordering::Relaxed) {
+            return Delivered::stopped(0, busy);
+        }
         match hold(&self.moods).pop() {
             None => {
                 take(incidents.len());
@@ -846,6 +851,49 @@ fn whoever_takes_over_when_nothing_is_lost_and_nothing_said_twice() {
         all.late,
         all.paged,
         all.words
+    );
+}
+
+#[test]
+fn a_pager_that_is_dead_for_an_hour_holds_nobody_up_and_knows_everything_afterwards() {
+    let world = World::random(3, INSTANTS, 3_600_000);
+    let mut rng = Rng::new(3);
+    let mut life = Life::begin(&world, Trouble::default());
+    life.pager.dead.store(true, Ordering::Relaxed);
+    life.take_over(&mut rng);
+    let mut only = life.instances.pop().expect("it has the log");
+    let mut waiting = 0;
+    while life.wall_ms < world.end_ms {
+        life.wall_ms += 1_000;
+        life.cluster.set_time(life.wall(0).ms());
+        only.patience.store(50, Ordering::Relaxed);
+        life.join_new(&mut only).expect("it has the log");
+        let partitions: Vec<_> = only.next.keys().copied().collect();
+        for partition in partitions {
+            life.read(&mut only, partition, usize::MAX);
+        }
+        life.step(&mut only).expect("it has the log");
+        for courier in 0..2 {
+            life.deliver(&mut only, courier);
+        }
+        life.acknowledge(&mut only).expect("it has the log");
+        let outbox = hold(&only.outbox);
+        assert_eq!(outbox.pending(BUS).count(), 0, "the topic has all of it");
+        waiting = outbox.pending(PAGER).count().max(waiting);
+    }
+    assert!(
+        hold(&life.pager.taken).is_empty() && waiting > 100,
+        "{waiting} waited"
+    );
+    life.pager.dead.store(false, Ordering::Relaxed);
+    life.instances.push(only);
+    let mut owner = life.settle(&mut rng);
+    assert_eq!(life.check(&mut owner, &mut rng), Ok(()));
+    assert!(
+        life.counts.paged < life.counts.revisions / 2,
+        "{} told of {}: one word for what lasted while nobody could be told",
+        life.counts.paged,
+        life.counts.revisions
     );
 }
 
