@@ -83,6 +83,10 @@ pub(crate) struct WorkerState {
     pub(crate) bytes: u64,
     /// Stamps that the log holds, for records that are read again.
     pub(crate) lowered: BTreeMap<(Partition, Offset), Timestamp>,
+    /// The positions that the log holds, of partitions that have not joined yet.
+    pub(crate) logged: BTreeMap<Partition, Offset>,
+    /// The same, of those that are being read again.
+    again: BTreeMap<Partition, Offset>,
     /// What the log has decided of each partition's new series, and up to where.
     pub(crate) turned_away: BTreeMap<Partition, (Offset, Vec<TurnedAway>)>,
     /// Ids of records that a snapshot remembers, for partitions that have not joined yet.
@@ -106,8 +110,10 @@ impl WorkerState {
         } else {
             self.lowered.remove(&(raw.partition, raw.offset))
         };
-        let result =
-            self.feeders[source as usize].feed(raw, Some(stamp.unwrap_or(now)), &mut self.intake);
+        // And one that was not is not lowered now, though this clock may be behind that one.
+        let again = !self.again.is_empty() && self.reads_again(raw.partition, raw.offset);
+        let first_read = stamp.or((!again || raw.timestamp.is_none()).then_some(now));
+        let result = self.feeders[source as usize].feed(raw, first_read, &mut self.intake);
         if self.fresh != Some(raw.partition) {
             self.freshen(raw.partition, now);
         }
@@ -115,6 +121,16 @@ impl WorkerState {
             *self.refusals.entry((source, refusal.code)).or_default() += 1;
         }
         result
+    }
+
+    /// Whether the log holds that a record was read before.
+    fn reads_again(&mut self, partition: Partition, offset: Offset) -> bool {
+        let logged = self.again.get(&partition);
+        let again = logged.is_some_and(|logged| offset < *logged);
+        if !again {
+            self.again.remove(&partition);
+        }
+        again
     }
 
     /// Notes that a partition is being read: once a run of its records.
@@ -138,6 +154,9 @@ impl WorkerState {
     /// Reads a partition from here on.
     pub(crate) fn join(&mut self, partition: Partition, clock: PartitionClock, now: Timestamp) {
         self.intake.join(partition, clock);
+        if let Some(logged) = self.logged.remove(&partition) {
+            self.again.insert(partition, logged);
+        }
         if let Some((settled, decisions)) = self.turned_away.remove(&partition) {
             self.intake.turn_away(partition, settled, decisions);
         }
@@ -283,6 +302,8 @@ impl Hub {
                     refusals: BTreeMap::new(),
                     bytes: 0,
                     lowered: BTreeMap::new(),
+                    logged: BTreeMap::new(),
+                    again: BTreeMap::new(),
                     turned_away: BTreeMap::new(),
                     dedup: BTreeMap::new(),
                     rings,
@@ -402,5 +423,61 @@ pub(crate) fn settle(workers: &mut [Held<'_>]) {
         for (intake, number) in workers[i].shard.take_deaths() {
             workers[intake as usize].intake.forget(number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_eval::catalog::Catalog;
+    use foghorn_ingest::SourceConfig;
+    use foghorn_model::Labels;
+    use foghorn_rules::{LoadOptions, Source, load};
+    use foghorn_wire::Format;
+    use foghorn_wire::encode::json_metric;
+
+    use super::*;
+    use crate::pipeline::time_rules;
+
+    const AT: Partition = Partition::new(0, 0);
+
+    /// A worker of which the log holds that it has read one record of its partition.
+    fn restarted() -> Hub {
+        let text = "groups: [{name: g, rules: [{alert: Down, expr: up < 1}]}]";
+        let (rules, problems) = load(&[Source::new("r.yaml", text)], &LoadOptions::default());
+        assert_eq!(problems, []);
+        let catalog = Arc::new(Catalog::new(rules));
+        let source = SourceConfig::of("m", Format::JsonMetrics);
+        let intake = Intake::new(0, 1, Arc::clone(&catalog));
+        let parts = (intake, Shard::new(catalog), vec![Feeder::new(&source)]);
+        let hub = Hub::new(vec![parts], Directory::default(), vec![time_rules(&source)]);
+        let mut worker = hub.workers[0].lock();
+        worker.logged.insert(AT, 1);
+        let clock = PartitionClock::new(time_rules(&source), 0, Vec::new());
+        worker.join(AT, clock, Timestamp(0));
+        drop(worker);
+        hub
+    }
+
+    #[test]
+    fn what_was_read_before_keeps_its_stamp_though_this_clock_is_behind() {
+        let hub = restarted();
+        let mut worker = hub.workers[0].lock();
+        let mut seen = Vec::new();
+        let first = Timestamp(1_767_225_600_000);
+        for (offset, at) in [(0, first), (1, first + 100_000)] {
+            let labels = Labels::from_pairs([("__name__", "up")]);
+            let payload = json_metric(&labels, at, 1.0);
+            let raw = Raw {
+                partition: AT,
+                offset,
+                timestamp: Some(at),
+                payload: payload.as_bytes(),
+                ..Raw::default()
+            };
+            // The clock is a minute behind: a new record is not believed so far ahead of it.
+            assert_eq!(worker.feed(&raw, first - 60_000), Ok(()));
+            seen.push(worker.intake.clock(AT).unwrap().high());
+        }
+        assert_eq!(seen, [first, first]);
     }
 }

@@ -429,6 +429,7 @@ impl Live {
             let own = sources.iter().map(|source| source.max_series);
             worker.intake.bound_sources(own.collect());
             worker.lowered.clone_from(&history.lowered);
+            worker.logged.clone_from(&history.positions);
             worker.turned_away = turned_away(&history);
             for state in snapshot.iter().flat_map(|head| &head.dedup) {
                 worker.dedup.insert(state.partition, state.clone());

@@ -260,11 +260,14 @@ impl Pipeline {
     /// The record could not be decoded; the flow goes on.
     pub fn feed(&mut self, raw: &Raw<'_>, now: Option<Timestamp>) -> Result<(), Refusal> {
         let at = raw.partition.index as usize % self.intakes.len();
+        let known = self.sources.partitions.get(&raw.partition);
+        let again = known.is_some_and(|state| raw.offset < state.logged_offset);
+        // What was read before has the stamp that it had then.
         let first_read = self
             .lowered
             .get(&(raw.partition, raw.offset))
             .copied()
-            .or(now);
+            .or(now.filter(|_| !again || raw.timestamp.is_none()));
         let result = self.feeders[raw.partition.source as usize].feed(
             raw,
             first_read,
