@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foghorn_engine::History;
 use foghorn_eval::clock::{PartitionClock, TimeRules};
 use foghorn_eval::intake::{Intake, Said, TurnedAway};
 use foghorn_eval::shard::Shard;
@@ -331,6 +332,23 @@ impl Hub {
         }
     }
 
+    /// Goes on from what a log says: what is read again is read as it was then, and a partition that turns
+    /// up while the log is caught up with joins after what it has closed.
+    pub(crate) fn resume(&self, history: &History) {
+        if let Some(closed) = history.latest() {
+            self.highest_closed.store(closed.ms(), Ordering::Release);
+        }
+        let decided = |(partition, settled): (&Partition, &Offset)| {
+            let decisions = history.turned_away.get(partition).cloned();
+            (*partition, (*settled, decisions.unwrap_or_default()))
+        };
+        for worker in &mut self.lock_all() {
+            worker.lowered.clone_from(&history.lowered);
+            worker.logged.clone_from(&history.positions);
+            worker.turned_away = history.positions.iter().map(decided).collect();
+        }
+    }
+
     /// Locks every worker, in order.
     pub(crate) fn lock_all(&self) -> Vec<Held<'_>> {
         self.workers.iter().map(|worker| worker.lock()).collect()
@@ -428,6 +446,7 @@ pub(crate) fn settle(workers: &mut [Held<'_>]) {
 
 #[cfg(test)]
 mod tests {
+    use foghorn_engine::{Entry, GroupKey};
     use foghorn_eval::catalog::Catalog;
     use foghorn_ingest::SourceConfig;
     use foghorn_model::Labels;
@@ -456,6 +475,22 @@ mod tests {
         worker.join(AT, clock, Timestamp(0));
         drop(worker);
         hub
+    }
+
+    #[test]
+    fn what_turns_up_joins_after_what_the_log_has_closed() {
+        let hub = restarted();
+        let closed = Entry::Tick {
+            group: GroupKey {
+                file: "r.yaml".into(),
+                name: "g".into(),
+            },
+            tick: Timestamp(60_000),
+            signals: Vec::new(),
+        };
+        hub.resume(&History::read(&[closed]));
+        // Though no tick was evaluated again yet.
+        assert_eq!(hub.highest_closed.load(Ordering::Acquire), 60_000);
     }
 
     #[test]

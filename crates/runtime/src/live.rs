@@ -15,7 +15,7 @@ use foghorn_engine::sequencer::Patience;
 use foghorn_engine::{Brain, Command, Entry, History, Pin, RuleFile, View};
 use foghorn_eval::catalog::Catalog;
 use foghorn_eval::clock::{ClockState, PartitionClock};
-use foghorn_eval::intake::{Intake, TurnedAway};
+use foghorn_eval::intake::Intake;
 use foghorn_eval::shard::Shard;
 use foghorn_ingest::{Feeder, KafkaConfig, SourceConfig};
 use foghorn_kafka::{Consumer, ConsumerConfig, KafkaError, Properties, RdConsumer};
@@ -428,17 +428,11 @@ impl Live {
             worker.intake.bound_worlds(config.max_scopes);
             let own = sources.iter().map(|source| source.max_series);
             worker.intake.bound_sources(own.collect());
-            worker.lowered.clone_from(&history.lowered);
-            worker.logged.clone_from(&history.positions);
-            worker.turned_away = turned_away(&history);
             for state in snapshot.iter().flat_map(|head| &head.dedup) {
                 worker.dedup.insert(state.partition, state.clone());
             }
         }
-        if let Some(closed) = history.latest() {
-            // A partition that turns up while the log is caught up with joins after what it has closed.
-            hub.highest_closed.store(closed.ms(), Ordering::Release);
-        }
+        hub.resume(&history);
         catch_up(&mut lock(&outbox), &view)?;
         let (mut first_entries, mut gaps) = (Vec::new(), Vec::new());
 
@@ -752,13 +746,4 @@ pub(crate) fn pins_of(history: &History, partition: Partition) -> Vec<(Offset, T
         .filter(|pin| pin.partition == partition)
         .map(|pin| (pin.offset, pin.tick))
         .collect()
-}
-
-/// What the log has decided of each partition's new series, and up to where it has decided.
-fn turned_away(history: &History) -> BTreeMap<Partition, (Offset, Vec<TurnedAway>)> {
-    let decided = |(partition, settled): (&Partition, &Offset)| {
-        let decisions = history.turned_away.get(partition).cloned();
-        (*partition, (*settled, decisions.unwrap_or_default()))
-    };
-    history.positions.iter().map(decided).collect()
 }

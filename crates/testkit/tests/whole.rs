@@ -14,23 +14,19 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foghorn_emit::{
-    Courier, Delivered, DeliveryError, KafkaSink, Machine, Next, Owner, Pace, Sink, SinkMetrics,
-};
+use foghorn_emit::{Courier, KafkaSink, Machine, Next, Owner, Pace, Sink, SinkMetrics};
 use foghorn_engine::{Entry, Pin};
-use foghorn_kafka::{
-    Ack, AckFate, Admin, KafkaError, ModelCluster, ModelProducer, Outgoing, OwnedRecord, Producer,
-    SendError, Tail, TopicSpec,
-};
+use foghorn_kafka::{AckFate, Admin, ModelCluster, OwnedRecord, Producer, Tail, TopicSpec};
 use foghorn_model::{Incident, Partition, Timestamp};
 use foghorn_runtime::{Layout, OutboxBacklog, Pipeline, catch_up};
 use foghorn_store::{GivenUp, LogClients, Outbox, SharedLog, StoreError};
 use foghorn_testkit::rng::Rng;
 use foghorn_testkit::scenario::BEGIN;
 use prometheus::Registry;
+use world::outside::{INCIDENTS, Mood, PAGER, Pager, Stopped, Stopping, hold};
 use world::recovery::{Snapshot, come_back, pipeline, raw};
 use world::rules::{INSTANTS, RANGES, TOTALS};
 use world::run::{PATIENCE, is_alike, layout, replay};
@@ -38,9 +34,7 @@ use world::source::World;
 use world::told::Told;
 
 const LOG: &str = "log";
-const INCIDENTS: &str = "incidents";
 const BUS: &str = "bus";
-const PAGER: &str = "pager";
 /// So many instances believe in themselves at once, at most.
 const MOST: usize = 3;
 
@@ -73,138 +67,6 @@ impl Counts {
         self.late += more.late;
         self.paged += more.paged;
         self.words += more.words;
-    }
-}
-
-fn hold<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().expect("nobody panicked with it")
-}
-
-/// A pager that people sit behind: it says what it likes, and remembers what it took.
-#[derive(Clone, Default)]
-struct Pager {
-    taken: Arc<Mutex<Vec<Incident>>>,
-    moods: Arc<Mutex<Vec<Mood>>>,
-    /// It takes nothing, whatever its mood.
-    dead: Arc<AtomicBool>,
-}
-
-#[derive(Clone, Copy)]
-enum Mood {
-    Refuses,
-    /// Takes so many, and then answers with an error.
-    Breaks(usize),
-    /// Takes it, and the answer is lost.
-    Forgets,
-}
-
-impl Sink for Pager {
-    fn name(&self) -> &str {
-        PAGER
-    }
-
-    fn deliver(&mut self, incidents: &[Arc<Incident>]) -> Delivered {
-        let take = |count: usize| {
-            let all = incidents.iter().take(count);
-            hold(&self.taken).extend(all.map(|it| Incident::clone(it)));
-        };
-        let busy = DeliveryError::retryable("503");
-        if self.dead.load(Ordering::Relaxed) {
-            return Delivered::stopped(0, busy);
-        }
-        match hold(&self.moods).pop() {
-            None => {
-                take(incidents.len());
-                Delivered::all(incidents)
-            }
-            Some(Mood::Refuses) => Delivered::stopped(0, busy),
-            Some(Mood::Breaks(count)) => {
-                let count = count.min(incidents.len());
-                take(count);
-                Delivered {
-                    count,
-                    stopped: (count < incidents.len()).then_some(busy),
-                }
-            }
-            Some(Mood::Forgets) => {
-                take(1);
-                Delivered::stopped(0, busy)
-            }
-        }
-    }
-
-    fn coalesces(&self) -> bool {
-        true
-    }
-}
-
-/// A producer of a process that may be stopped in the midst of a write: what it sends then stays where
-/// it is, and goes out when it wakes up.
-struct Stopping {
-    inner: ModelProducer,
-    stopped: Arc<Mutex<Stopped>>,
-}
-
-#[derive(Default)]
-struct Stopped {
-    now: bool,
-    kept: Vec<Kept>,
-}
-
-/// A record that is on its way.
-struct Kept {
-    key: Vec<u8>,
-    headers: Vec<(String, Vec<u8>)>,
-    payload: Vec<u8>,
-}
-
-impl Producer for Stopping {
-    fn send(&self, record: &Outgoing<'_>, token: u64) -> Result<(), SendError> {
-        let mut stopped = hold(&self.stopped);
-        if !stopped.now {
-            return self.inner.send(record, token);
-        }
-        let headers = record.headers.iter();
-        let headers = headers.map(|(name, value)| ((*name).to_owned(), value.to_vec()));
-        let owned = |bytes: Option<&[u8]>| bytes.unwrap_or_default().to_vec();
-        stopped.kept.push(Kept {
-            key: owned(record.key),
-            headers: headers.collect(),
-            payload: owned(record.payload),
-        });
-        Ok(())
-    }
-
-    fn poll_acks(&self, timeout: Duration) -> Vec<Ack> {
-        self.inner.poll_acks(timeout)
-    }
-
-    fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
-        self.inner.flush(timeout)
-    }
-
-    fn in_flight(&self) -> usize {
-        self.inner.in_flight()
-    }
-}
-
-impl Stopped {
-    fn wake(&mut self, cluster: &ModelCluster) {
-        self.now = false;
-        let producer = cluster.producer();
-        for kept in self.kept.drain(..) {
-            let headers = kept.headers.iter();
-            let headers: Vec<_> = headers.map(|(n, v)| (n.as_str(), v.as_slice())).collect();
-            let record = Outgoing {
-                topic: INCIDENTS,
-                key: Some(&kept.key),
-                payload: Some(&kept.payload),
-                headers: &headers,
-                ..Outgoing::default()
-            };
-            // Nobody waits for its ack any more.
-            let _ = producer.send(&record, 0);
-        }
     }
 }
 
