@@ -28,6 +28,10 @@ pub struct RdConsumer {
     share: Option<(u32, u32)>,
 }
 
+/// Why a question was not answered is waited for so often, for so long each.
+const REASON_WAITS: u32 = 40;
+const REASON_WAIT: Duration = Duration::from_millis(50);
+
 /// How long a question to the cluster may take.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the client may take to end.
@@ -237,10 +241,17 @@ impl RdConsumer {
     /// What the client's own queue says of why a question had no answer (a password that is refused, a
     /// certificate that nobody knows): the answer itself does not.
     fn with_reason(&self, error: KafkaError) -> KafkaError {
-        for _ in 0..SERVED_AT_ONCE {
-            if self.link.client().poll(Duration::ZERO).is_none() {
+        // It may come a moment after the answer does.
+        for _ in 0..REASON_WAITS {
+            for _ in 0..SERVED_AT_ONCE {
+                if self.link.client().poll(Duration::ZERO).is_none() {
+                    break;
+                }
+            }
+            if self.hooks().slots().last_error().is_some() {
                 break;
             }
+            std::thread::sleep(REASON_WAIT);
         }
         let (KafkaError::Client { doing, code, text }, Some(reason)) =
             (&error, self.hooks().slots().last_error())
