@@ -221,9 +221,10 @@ impl<'a> Bench<'a> {
             ));
             rows.push(Row {
                 who: format!(
-                    "Foghorn, {workers} worker{}, {} rules",
+                    "Foghorn, {workers} worker{}, {} rules, keeps {}",
                     if workers == 1 { "" } else { "s" },
-                    kind.name()
+                    kind.name(),
+                    format!("{:?}", keep[n]).to_lowercase()
                 ),
                 cost,
                 of_bare: Some(bare / cost),

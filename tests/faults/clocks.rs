@@ -1,7 +1,6 @@
 //! Partitions out of step with the others: out of reach, silent, long behind, or of a host whose clock is
 //! a day ahead.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use foghorn_model::Timestamp;
 use foghorn_runtime::clock::wall;
 use foghorn_testkit::broker::{Broker, Kind};
 
-use super::load::{self, Load};
+use super::load::{Load, own};
 use super::{RULES, is_long, report};
 use crate::feed::{Feed, gauge};
 use crate::home::{Home, not_proven};
@@ -34,15 +33,6 @@ correlate: {{reopen_window_ms: 2000, close_after_ms: 3000}}
 "
     );
     Home::new(&config, RULES)
-}
-
-/// What Foghorn said of itself.
-pub(super) fn own(broker: &Broker, incidents: &str) -> BTreeSet<String> {
-    let said = load::said_on(broker, incidents);
-    let alerts = said.iter().flat_map(|it| it["alerts"].as_array().unwrap());
-    let names = alerts.map(|alert| alert["name"].as_str().unwrap());
-    let own = names.filter(|name| name.starts_with("Foghorn"));
-    own.map(str::to_owned).collect()
 }
 
 #[test]

@@ -22,6 +22,20 @@ fn goes_on(home: &Home, before: &str) -> String {
     })
 }
 
+/// Two instances, of which the first one works.
+fn pair(shop: &Shop) -> [Home; 2] {
+    let mut homes = [shop.instance("a", true), shop.instance("b", true)];
+    homes[0].start();
+    homes[1].spawn();
+    homes
+}
+
+fn await_standby(home: &Home) {
+    until("the other one stands by", 60, || {
+        home.has_said("standing by: another").then_some(())
+    });
+}
+
 #[test]
 fn one_that_is_killed_again_and_again_loses_nothing_and_says_nothing_twice() {
     let broker = Broker::start();
@@ -73,17 +87,13 @@ fn several_that_are_killed_and_stopped_in_turn_lose_nothing_and_say_nothing_twic
     let (faults, seed) = if is_long() { (60, 3) } else { (4, 4) };
     let mut rng = Rng::new(seed);
     let shop = Shop::open(broker);
-    let mut homes = [shop.instance("a", true), shop.instance("b", true)];
-    homes[0].start();
-    homes[1].spawn();
+    let mut homes = pair(&shop);
     let load = shop.load(seed);
     let (mut active, mut took, mut stopped) = (0, Vec::new(), 0);
     let mut before = goes_on(&homes[0], "");
     for fault in 0..faults {
         let other = 1 - active;
-        until("the other one stands by", 60, || {
-            homes[other].has_said("standing by: another").then_some(())
-        });
+        await_standby(&homes[other]);
         rest(&mut rng, 500, 4_000);
         let stops = fault % 2 == 1;
         if stops {
@@ -136,17 +146,13 @@ fn a_lease_that_changes_hands_every_few_seconds_costs_nothing() {
         session_ms: 2_000,
         ..Shop::open(broker)
     };
-    let mut homes = [shop.instance("a", true), shop.instance("b", true)];
-    homes[0].start();
-    homes[1].spawn();
+    let mut homes = pair(&shop);
     let load = shop.load(seed);
     let (mut active, mut took) = (0, Vec::new());
     let mut before = goes_on(&homes[0], "");
     for _ in 0..changes {
         let other = 1 - active;
-        until("the other one stands by", 60, || {
-            homes[other].has_said("standing by: another").then_some(())
-        });
+        await_standby(&homes[other]);
         rest(&mut rng, 500, 3_000);
         let at = wall();
         homes[active].stop();

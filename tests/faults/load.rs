@@ -149,6 +149,15 @@ pub(super) fn said_on(broker: &Broker, incidents: &str) -> Vec<Value> {
     events.collect()
 }
 
+/// What Foghorn said of itself.
+pub(super) fn own(broker: &Broker, incidents: &str) -> BTreeSet<String> {
+    let said = said_on(broker, incidents);
+    let alerts = said.iter().flat_map(|it| it["alerts"].as_array().unwrap());
+    let names = alerts.map(|alert| alert["name"].as_str().unwrap());
+    let own = names.filter(|name| name.starts_with("Foghorn"));
+    own.map(str::to_owned).collect()
+}
+
 fn send(
     producer: &RdProducer,
     topic: &str,

@@ -12,7 +12,7 @@ use foghorn_runtime::clock::wall;
 use foghorn_testkit::broker::{Broker, Kind};
 use foghorn_wire::encode::{MetricKind, OtlpMetrics, Point};
 
-use super::load::Load;
+use super::load::{Load, own};
 use super::{is_long, report};
 use crate::home::{Home, not_proven, until};
 
@@ -204,7 +204,7 @@ fn three_times_what_it_can_do_makes_it_late_and_nothing_else() {
     });
     let drain_s = (wall() - drained) / 1_000;
     let outcome = load.finish_but_own(&pressed.broker, &pressed.incidents);
-    let own = super::clocks::own(&pressed.broker, &pressed.incidents);
+    let own = own(&pressed.broker, &pressed.incidents);
     if is_long() {
         assert!(own.contains("FoghornLagging"), "{own:?}");
     }
